@@ -1,0 +1,163 @@
+/* arena.c: memory by lifetime.
+ *
+ * A chain of blocks, newest first; each is at least twice as large as the one
+ * before, so that a release of the whole costs a handful of frees.
+ */
+#include "arena.h"
+#include "die.h"
+
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ALIGNMENT = 64, FIRST_BLOCK = 1 << 16, LARGEST_STEP = 1 << 26 };
+
+struct block {
+    struct block *older;
+    size_t size; /* bytes behind the header */
+    size_t used; /* bytes of them in use */
+};
+
+struct uh_arena {
+    struct block *newest;
+    size_t fail_in; /* requests until one fails; 0 is never */
+};
+
+enum {
+    HEADER = (sizeof(struct block) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT
+};
+
+static _Noreturn void out_of_memory(size_t bytes)
+{
+    uh_die("memory: expected %zu more bytes, found none", bytes);
+}
+
+struct uh_arena *uh_arena_new(void)
+{
+    struct uh_arena *arena = calloc(1, sizeof *arena);
+    if (!arena) {
+        out_of_memory(sizeof *arena);
+    }
+    return arena;
+}
+
+static void drop_newest(struct uh_arena *arena)
+{
+    struct block *gone = arena->newest;
+    arena->newest = gone->older;
+    free(gone);
+}
+
+void uh_arena_free(struct uh_arena **arena)
+{
+    if (!*arena) {
+        return;
+    }
+    while ((*arena)->newest) {
+        drop_newest(*arena);
+    }
+    free(*arena);
+    *arena = NULL;
+}
+
+static size_t next_block_size(const struct uh_arena *arena, size_t bytes)
+{
+#ifdef UH_ARENA_MALLOC
+    (void)arena;
+    return bytes;
+#else
+    size_t size = arena->newest ? arena->newest->size : FIRST_BLOCK / 2;
+    size = size < LARGEST_STEP ? 2 * size : LARGEST_STEP;
+    return size > bytes ? size : bytes;
+#endif
+}
+
+static void add_block(struct uh_arena *arena, size_t bytes)
+{
+    size_t size = next_block_size(arena, bytes);
+    struct block *block = NULL;
+    if (size <= SIZE_MAX - HEADER - ALIGNMENT) {
+        size_t whole = (HEADER + size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+        block = aligned_alloc(ALIGNMENT, whole);
+    }
+    if (!block) {
+        out_of_memory(bytes);
+    }
+    *block = (struct block){arena->newest, size, 0};
+    arena->newest = block;
+}
+
+void *uh_arena_alloc_raw(struct uh_arena *arena, size_t count, size_t size)
+{
+    if (arena->fail_in && --arena->fail_in == 0) {
+        out_of_memory(count);
+    }
+    if (!uh_size_fits_mul(count, size) || count * size > SIZE_MAX / 2) {
+        uh_die("memory: expected a size that fits, found %zu times %zu bytes",
+               count, size);
+    }
+    size_t bytes = (count * size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+#ifdef UH_ARENA_MALLOC
+    add_block(arena, count * size);
+#else
+    if (!arena->newest || arena->newest->size - arena->newest->used < bytes) {
+        add_block(arena, bytes);
+    }
+#endif
+    char *start = (char *)arena->newest + HEADER + arena->newest->used;
+    arena->newest->used += bytes;
+    return start;
+}
+
+void *uh_arena_alloc(struct uh_arena *arena, size_t count, size_t size)
+{
+    void *start = uh_arena_alloc_raw(arena, count, size);
+    memset(start, 0, count * size);
+    return start;
+}
+
+char *uh_arena_text(struct uh_arena *arena, const char *text)
+{
+    size_t bytes = strlen(text) + 1;
+    char *copy = uh_arena_alloc_raw(arena, bytes, 1);
+    memcpy(copy, text, bytes);
+    return copy;
+}
+
+char *uh_arena_format(struct uh_arena *arena, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vsnprintf(NULL, 0, format, arguments);
+    va_end(arguments);
+    UH_REQUIRE(length >= 0, "format %s", format);
+    char *text = uh_arena_alloc_raw(arena, (size_t)length + 1, 1);
+    va_start(arguments, format);
+    vsnprintf(text, (size_t)length + 1, format, arguments);
+    va_end(arguments);
+    return text;
+}
+
+struct uh_mark uh_arena_open(const struct uh_arena *arena)
+{
+    return (struct uh_mark){arena->newest,
+                            arena->newest ? arena->newest->used : 0};
+}
+
+void uh_arena_release(struct uh_arena *arena, struct uh_mark mark)
+{
+    while (arena->newest && arena->newest != mark.block) {
+        drop_newest(arena);
+    }
+    UH_REQUIRE(arena->newest == mark.block, "the mark is of another arena");
+    if (arena->newest) {
+        arena->newest->used = mark.used;
+    }
+}
+
+void uh_arena_fail_at(struct uh_arena *arena, size_t n)
+{
+    arena->fail_in = n;
+}

@@ -1,0 +1,219 @@
+/* file.c: files that appear whole or not at all. */
+#include "file.h"
+#include "die.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { OPEN_FILES = 64 };
+
+struct uh_file {
+    FILE *stream;
+    char path[PATH_MAX];
+    char temporary[PATH_MAX];
+    atomic_int state;
+};
+
+enum { FREE, TAKEN, OPEN };
+
+/* The files being written.  The one piece of state that a program shares: a
+ * signal handler has no other way to learn what is unfinished. */
+static struct uh_file files[OPEN_FILES];
+
+static _Noreturn void refuse(const struct uh_file *file, const char *what)
+{
+    uh_die("%s: expected to write it, found: %s (%s)", what, strerror(errno),
+           file->path);
+}
+
+struct uh_file *uh_file_create(const char *path)
+{
+    struct uh_file *file = NULL;
+    for (size_t i = 0; i < OPEN_FILES && !file; i++) {
+        int expected = FREE;
+        if (atomic_compare_exchange_strong(&files[i].state, &expected, TAKEN)) {
+            file = &files[i];
+        }
+    }
+    UH_REQUIRE(file, "more than %d files are being written", OPEN_FILES);
+    int length = snprintf(file->temporary, sizeof file->temporary,
+                          "%s.unfinished-XXXXXX", path);
+    if (length < 0 || (size_t)length >= sizeof file->temporary) {
+        uh_die("output: expected a shorter name, found %zu bytes (%.60s...)",
+               strlen(path), path);
+    }
+    strcpy(file->path, path);
+    int descriptor = mkstemp(file->temporary);
+    if (descriptor < 0) {
+        refuse(file, "output");
+    }
+    atomic_store(&file->state, OPEN);
+    mode_t mask = umask(0);
+    umask(mask);
+    file->stream = fdopen(descriptor, "wb");
+    if (fchmod(descriptor, 0666 & ~mask) != 0 || !file->stream) {
+        refuse(file, "output");
+    }
+    return file;
+}
+
+FILE *uh_file_stream(struct uh_file *file)
+{
+    return file->stream;
+}
+
+void uh_file_write(struct uh_file *file, const void *bytes, size_t size)
+{
+    if (fwrite(bytes, 1, size, file->stream) != size) {
+        refuse(file, "output");
+    }
+}
+
+static void sync_folder(const char *path)
+{
+    char copy[PATH_MAX];
+    strcpy(copy, path);
+    int folder = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder >= 0) {
+        fsync(folder);
+        close(folder);
+    }
+}
+
+void uh_file_commit(struct uh_file *file)
+{
+    if (ferror(file->stream) || fflush(file->stream) != 0 ||
+        fsync(fileno(file->stream)) != 0) {
+        refuse(file, "output");
+    }
+    int closed = fclose(file->stream);
+    file->stream = NULL;
+    if (closed != 0 || rename(file->temporary, file->path) != 0) {
+        refuse(file, "output");
+    }
+    sync_folder(file->path);
+    atomic_store(&file->state, FREE);
+}
+
+void uh_file_abandon(struct uh_file *file)
+{
+    unlink(file->temporary);
+    if (file->stream) {
+        fclose(file->stream);
+        file->stream = NULL;
+    }
+    atomic_store(&file->state, FREE);
+}
+
+void uh_file_abandon_all(void)
+{
+    for (size_t i = 0; i < OPEN_FILES; i++) {
+        if (atomic_load(&files[i].state) == OPEN) {
+            unlink(files[i].temporary);
+        }
+    }
+}
+
+static void end_by_signal(int number)
+{
+    uh_file_abandon_all();
+    _exit(128 + number);
+}
+
+void uh_file_guard_signals(void)
+{
+    struct sigaction action = {.sa_handler = end_by_signal};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGHUP, &action, NULL);
+    sigaction(SIGPIPE, &action, NULL);
+}
+
+enum uh_status uh_file_read(const char *path, size_t limit,
+                            struct uh_arena *arena, uint8_t **bytes,
+                            size_t *size, struct uh_error *error)
+{
+    struct stat about;
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0) {
+        return uh_fail(error, UH_IO,
+                       "file: expected to read it, found: %s (%s)",
+                       strerror(errno), path);
+    }
+    if (fstat(descriptor, &about) != 0 || !S_ISREG(about.st_mode)) {
+        close(descriptor);
+        return uh_fail(error, UH_BAD_INPUT,
+                       "file: expected a regular file, found another kind (%s)",
+                       path);
+    }
+    size_t length = (size_t)about.st_size;
+    if (limit && length > limit) {
+        close(descriptor);
+        return uh_fail(error, UH_BAD_INPUT,
+                       "file: expected at most %zu bytes, found %zu (%s)",
+                       limit, length, path);
+    }
+    struct uh_mark mark = uh_arena_open(arena);
+    uint8_t *start = uh_arena_alloc_raw(arena, uh_size_add(length, 1), 1);
+    size_t got = 0;
+    while (got < length) {
+        ssize_t n = read(descriptor, start + got, length - got);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n <= 0) {
+            int reason = n < 0 ? errno : 0;
+            close(descriptor);
+            uh_arena_release(arena, mark);
+            return uh_fail(error, UH_IO,
+                           "file: expected %zu bytes, found %zu%s%s (%s)",
+                           length, got, reason ? ", " : "",
+                           reason ? strerror(reason) : "", path);
+        }
+        got += (size_t)n;
+    }
+    close(descriptor);
+    start[length] = 0;
+    *bytes = start;
+    *size = length;
+    return UH_OK;
+}
+
+void uh_folder_make(const char *path)
+{
+    char copy[PATH_MAX];
+    if (strlen(path) >= sizeof copy) {
+        uh_die("folder: expected a shorter name, found %zu bytes (%.60s...)",
+               strlen(path), path);
+    }
+    strcpy(copy, path);
+    for (char *s = copy + 1;; s++) {
+        if (*s != '/' && *s != '\0') {
+            continue;
+        }
+        char end = *s;
+        *s = '\0';
+        if (mkdir(copy, 0777) != 0 && errno != EEXIST) {
+            uh_die("folder: expected to make it, found: %s (%s)",
+                   strerror(errno), copy);
+        }
+        *s = end;
+        if (end == '\0') {
+            return;
+        }
+    }
+}
+
+int uh_file_exists(const char *path)
+{
+    return access(path, F_OK) == 0;
+}

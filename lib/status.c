@@ -1,0 +1,42 @@
+/* status.c: what a function that can fail returns. */
+#include "status.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+enum uh_status uh_fail(struct uh_error *error, enum uh_status status,
+                       const char *format, ...)
+{
+    if (!error) {
+        return status;
+    }
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(error->text, sizeof error->text, format, arguments);
+    va_end(arguments);
+    for (char *s = error->text; *s; s++) {
+        if ((unsigned char)*s < ' ' || *s == 127) {
+            *s = '?';
+        }
+    }
+    return status;
+}
+
+const char *uh_status_words(enum uh_status status)
+{
+    switch (status) {
+    case UH_OK:
+        return "ok";
+    case UH_BAD_INPUT:
+        return "bad input";
+    case UH_IO:
+        return "input or output refused";
+    case UH_NOT_FINITE:
+        return "not finite";
+    case UH_NO_CONVERGENCE:
+        return "no convergence";
+    case UH_SINGULAR:
+        return "singular";
+    }
+    return "unknown status";
+}
