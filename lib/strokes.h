@@ -1,0 +1,77 @@
+/* strokes.h: the built-in data set of pen-drawn digits.  Floor 2.
+ *
+ * 28 x 28, gray, ink 1 on paper 0, ten classes "0".."9".  Each class has two
+ * to three ways of writing it (a 7 with and without bar, a 4 open and closed),
+ * each a skeleton of pen strokes.  A stroke passes through its control points
+ * as a Catmull-Rom spline, broken at corners.  The skeleton is bent, slanted,
+ * scaled, rotated and shifted, drawn with a pen whose width varies along the
+ * way, and noise is added.  All of that is decided by the latents below, which
+ * are returned with the image, and by one noise number per pixel.
+ *
+ * Lane     exact: the same bytes on every machine and for every thread count.
+ */
+#ifndef UH_STROKES_H
+#define UH_STROKES_H
+
+#include "arena.h"
+#include "cells.h"
+#include "dataset.h"
+
+#include <stddef.h>
+
+#define UH_STROKES_SIDE 28
+
+/* The latents, in their order in uh_dataset.latent; their names there are the
+ * words behind UH_STROKES_ in lower case.  Lengths are in pixels, x to the
+ * right, y downwards; angles in radians.  N(m,s) is normal, held to
+ * m +- 2.5 s; U(a,b) is uniform. */
+enum uh_strokes_latent {
+    UH_STROKES_VARIANT,  /* way of writing, 0..uh_strokes_variants()-1 */
+    UH_STROKES_ROTATION, /* clockwise on the page */
+    UH_STROKES_SLANT,    /* shear: shift to the right per unit of height */
+    UH_STROKES_HEIGHT,   /* of the unbent, unrotated skeleton */
+    UH_STROKES_ASPECT,   /* horizontal stretch relative to the vertical one */
+    UH_STROKES_SHIFT_X,  /* of the skeleton's origin from the center */
+    UH_STROKES_SHIFT_Y,  /* downwards */
+    UH_STROKES_WIDTH,    /* of the pen */
+    UH_STROKES_PRESSURE, /* relative amplitude of the width along the way */
+    UH_STROKES_PHASE,    /* where the pen is widest, in periods, [0,1) */
+    UH_STROKES_EDGE,     /* blur: pixels over which an edge fades */
+    UH_STROKES_INK,      /* gray value of full ink */
+    UH_STROKES_NOISE,    /* standard deviation of the pixel noise */
+    UH_STROKES_WARP_X0,  /* bending: coefficients of the shift in x, as a */
+    UH_STROKES_WARP_X1,  /* share of half the height, of sin(pi v), */
+    UH_STROKES_WARP_X2,  /* cos(pi v), sin(pi u), cos(pi u); u and v run */
+    UH_STROKES_WARP_X3,  /* over the skeleton, y from -1 to 1 */
+    UH_STROKES_WARP_Y0,  /* the same for the shift in y */
+    UH_STROKES_WARP_Y1,
+    UH_STROKES_WARP_Y2,
+    UH_STROKES_WARP_Y3,
+    UH_STROKES_LATENTS /* how many */
+};
+
+/* The first count images of a split.
+ *
+ * Split    any word without '/'; "train" and "test" are those of the report.
+ *          The distributions above were tuned on "calib" and "calib-test"
+ *          only.
+ * Streams  image i is drawn from "strokes/SPLIT/i" alone, so count images are
+ *          the beginning of any larger set.  Its class is place i % 10 of the
+ *          permutation of 0..9 from "strokes/SPLIT/order/B", B = i / 10: each
+ *          block of ten consecutive images shows every class once.
+ * Pixels   k/255 with k = 0..255, so that the set can be kept as bytes.
+ * Digest   SHA-256 over the count * 784 bytes k, then the count labels.
+ * Memory   the set lives in arena; count >= 1. */
+void uh_strokes(const char *split, size_t count, struct uh_pool *pool,
+                struct uh_arena *arena, struct uh_dataset *set);
+
+/* How many ways of writing the digit there are. */
+size_t uh_strokes_variants(size_t digit);
+
+/* The image of a digit and its latents, before noise and rounding to k/255:
+ * for pictures between two sets of latents and along one of them.  The noise
+ * latent is not used. */
+void uh_strokes_draw(size_t digit, const float latent[UH_STROKES_LATENTS],
+                     double ink[UH_STROKES_SIDE * UH_STROKES_SIDE]);
+
+#endif
