@@ -65,4 +65,7 @@ void uh_ledger_stage(struct uh_ledger *ledger, const char *stage,
 /* Writes the records, sorted by id, whole or not at all. */
 void uh_ledger_write(const struct uh_ledger *ledger, const char *path);
 
+/* Frees what is not in the arena. */
+void uh_ledger_free(struct uh_ledger *ledger);
+
 #endif
