@@ -21,7 +21,7 @@
 
 enum { UH_SAFETENSORS_RANK = 8, UH_SAFETENSORS_HEADER = 100 * 1000 * 1000 };
 
-/* The types of the format.  F32, F64, F16 and all integers can be had as
+/* The types of the format.  F64, F32, F16, BF16 and the integers can be had as
  * numbers; the others can be skipped. */
 enum uh_dtype {
     UH_F64,
@@ -96,10 +96,11 @@ UH_MUST_USE enum uh_status
 uh_safetensors_require_finite(const struct uh_safetensors *file,
                               struct uh_error *error);
 
-/* The entries of an F16, F32, F64 or integer tensor as float32 or float64,
- * into x[count].  exact: an entry that the type cannot hold is UH_BAD_INPUT;
- * otherwise it is rounded to nearest.  The other types are UH_BAD_INPUT.  file
- * is for messages. */
+/* The entries of an F16, BF16, F32, F64 or integer tensor as float32 or
+ * float64, into x[count].  exact: an entry that the type cannot hold is
+ * UH_BAD_INPUT; otherwise it is rounded to nearest (a 64-bit integer by way of
+ * double).  The other types are UH_BAD_INPUT.  file is for messages.  x is not
+ * to be used after an error. */
 UH_MUST_USE enum uh_status
 uh_stored_tensor_floats(const struct uh_stored_tensor *tensor, bool exact,
                         const char *file, float *x, struct uh_error *error);
