@@ -76,7 +76,7 @@ static bool eat(struct parser *p, const char *token)
     skip(p);
     size_t length = strlen(token);
     if (strncmp(p->at, token, length) != 0 ||
-        (is_word(token[length - 1]) && is_word(p->at[length]))) {
+        (isalpha((unsigned char)token[length - 1]) && is_word(p->at[length]))) {
         return false;
     }
     p->at += length;
