@@ -78,7 +78,8 @@ struct uh_layer_notes {
     uint32_t *choice; /* maxpool: (n, out), the winner's place in its channel
                          of the input, row * width + column */
     float *mean;      /* batchnorm in training: (c) mean of the batch */
-    float *inverse;   /* and 1 / sqrt(variance + eps) */
+    float *variance;  /* (c) its variance, divided by the count */
+    float *inverse;   /* (c) 1 / sqrt(variance + eps) */
 };
 
 /* The word of the arch line: "conv". */
@@ -87,24 +88,13 @@ const char *uh_kind_word(enum uh_kind kind);
 /* Whether the kind acts entry by entry (relu ... softplus). */
 int uh_kind_pointwise(enum uh_kind kind);
 
-/* y = layer(x) for n samples, at rest (batchnorm uses running statistics).
- * Not for mark, from and add, which are the graph's (net.h).  notes may be
- * NULL.  Memory: from the pool's scratch, released before return. */
+/* y = layer(x) for n samples.  Not for mark, from and add, which are the
+ * graph's (net.h).  notes, which may be NULL, get the winners of a maxpool if
+ * notes->choice is not NULL; if notes->mean is not NULL, batchnorm uses the
+ * statistics of this batch and keeps them there, otherwise the running ones.  Memory: from the pool's scratch, released before return. */
 void uh_layer_forward(const struct uh_layer *layer, struct uh_pool *pool,
                       size_t n, const float *x, float *y,
                       struct uh_layer_notes *notes);
-
-/* Batchnorm with the statistics of this batch, which are kept in notes; sums
- * in double, eight partial sums per sample and channel.  The running ones do
- * not move (uh_layer_norm_update). */
-void uh_layer_norm_forward(const struct uh_layer *layer, size_t n,
-                           const float *x, float *y,
-                           struct uh_layer_notes *notes);
-
-/* running = 0.9 running + 0.1 batch, with the unbiased variance, from the
- * notes of a batch of n samples. */
-void uh_layer_norm_update(struct uh_layer *layer, size_t n,
-                          const struct uh_layer_notes *notes);
 
 /* Backward: given dy = dL/dy, adds dL/dweight and dL/dbias to dweight and
  * dbias (NULL: not wanted) and writes dL/dx to dx (NULL: not wanted).  x and y

@@ -69,6 +69,9 @@ UH_MUST_USE enum uh_status uh_net_plan(const char *arch, struct uh_arena *arena,
                                        struct uh_error *error);
 void uh_net_allocate(struct uh_net *net, struct uh_arena *arena);
 
+/* The line of a network in its shortest form, as net->arch has it. */
+const char *uh_net_arch(const struct uh_net *net, struct uh_arena *arena);
+
 /* Copy with a parameter block of its own. */
 struct uh_net uh_net_copy(const struct uh_net *net, struct uh_arena *arena);
 
@@ -84,7 +87,7 @@ void uh_net_init(struct uh_net *net, const char *stream);
 void uh_net_digest(const struct uh_net *net, char hex[65]);
 
 /* y = net(x) for n samples; x is (n, in), y is (n, out).  Any n; memory for
- * a few dozen samples per thread from the pool. */
+ * at most 32 samples per thread (fewer of a large net) from the pool. */
 void uh_net_forward(const struct uh_net *net, struct uh_pool *pool, size_t n,
                     const float *x, float *y);
 
@@ -136,11 +139,18 @@ size_t uh_argmax(size_t n, const float v[]);
  *
  * Load takes float32, float64 and float16 (rounded to float32) and a missing
  * bias as zero; a tensor that is unknown, missing, of another shape or not
- * finite is UH_BAD_INPUT or UH_NOT_FINITE with one line that names it.  No
+ * finite is UH_BAD_INPUT or UH_NOT_FINITE with one line that names it (only
+ * PyTorch's INDEX.num_batches_tracked of a batchnorm is passed over).  No
  * memory is asked for before the shapes agree with the bytes of the file. */
 UH_MUST_USE enum uh_status uh_net_load(const char *path, struct uh_arena *arena,
                                        struct uh_net *net,
                                        struct uh_error *error);
+
+/* The same from a file that is already read; net shares nothing with it. */
+struct uh_safetensors;
+UH_MUST_USE enum uh_status
+uh_net_of_tensors(const struct uh_safetensors *stored, struct uh_arena *arena,
+                  struct uh_net *net, struct uh_error *error);
 
 /* Ends the program with one line if the file cannot be written. */
 void uh_net_save(const struct uh_net *net, const char *path);
