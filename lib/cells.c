@@ -19,9 +19,10 @@
 
 enum {
     MOST_THREADS = 4096,
-    PAUSES = 1000, /* looks at a word with a pause between */
-    YIELDS = 50,   /* looks with a sched_yield between, then sleep */
-    LINE = 64      /* bytes; words written by different threads stay apart */
+    PAUSES = 1000,         /* looks at a word with a pause between */
+    YIELDS = 50,           /* looks with a sched_yield between, then sleep */
+    FIRST_BLOCK = 1 << 24, /* bytes of scratch kept per thread */
+    LINE = 64 /* bytes; words written by different threads stay apart */
 };
 
 enum { OPEN = 1, INSIDE = 2 }; /* the gate: open or not, threads inside */
@@ -252,11 +253,23 @@ static void *get_memory(size_t count, size_t size)
     return memory;
 }
 
+/* An arena that keeps its first block, so that a cell that takes no more asks
+ * the system for nothing.  What is never written costs no memory. */
+static struct uh_arena *open_scratch(void)
+{
+    struct uh_arena *arena = uh_arena_new();
+    uh_arena_alloc_raw(arena, FIRST_BLOCK, 1);
+    struct uh_mark mark = uh_arena_open(arena);
+    mark.used = 0;
+    uh_arena_release(arena, mark);
+    return arena;
+}
+
 static struct uh_pool *open_serial(void)
 {
     struct uh_pool *pool = get_memory(1, sizeof *pool);
     pool->threads = 1;
-    pool->scratch = uh_arena_new();
+    pool->scratch = open_scratch();
     return pool;
 }
 

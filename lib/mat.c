@@ -1,24 +1,373 @@
-/* mat.c: matrix products and sums in one fixed order. */
+/* mat.c: matrix products and sums in one fixed order.
+ *
+ * A product is cut into rectangles of c, one per thread.  A rectangle is done
+ * in blocks of p, ascending: c is stored behind a block and loaded before the
+ * next, which is exact, so the chains are those of the definition.
+ */
 #include "mat.h"
+#include "die.h"
+#include "mat_kernel.h"
 
 #include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    SMALL = 1 << 15,   /* multiply-adds that are not worth a second thread */
+    DIRECT_PANELS = 4, /* of c's columns: below, a is not worth packing */
+    DIRECT_TILES = 3,  /* of c's rows: below, b is not worth packing */
+    COST_OF_A = 8,     /* to pack one entry, in multiply-adds */
+    COST_OF_B = 6
+};
+
+struct product {
+    const struct uh_mat_kernel *kernel;
+    enum uh_gemm op;
+    size_t m, n, k;
+    const float *a, *b;
+    size_t lda, ldb;
+    enum uh_start start;
+    float *c;
+    size_t ldc;
+};
+
+static size_t least(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static size_t parts_of(size_t whole, size_t part)
+{
+    return (whole + part - 1) / part;
+}
+
+static size_t round_up(size_t value, size_t unit)
+{
+    return parts_of(value, unit) * unit;
+}
+
+/* The first of n things that belongs to part i of parts. */
+static size_t share(size_t n, size_t parts, size_t i)
+{
+    return n / parts * i + least(i, n % parts);
+}
+
+/* A packed panel of b: k rows of width columns, those behind cols zero. */
+static void pack_b(const struct product *q, size_t p0, size_t k, size_t j,
+                   size_t cols, size_t width, float *to)
+{
+    if (cols < width) {
+        memset(to, 0, k * width * sizeof *to);
+    }
+    if (q->op == UH_NT) {
+        q->kernel->transpose(cols, k, q->b + j * q->ldb + p0, q->ldb, to,
+                             width);
+        return;
+    }
+    const float *from = q->b + p0 * q->ldb + j;
+    for (size_t p = 0; p < k; p++) {
+        memcpy(to + p * width, from + p * q->ldb, cols * sizeof *to);
+    }
+}
+
+/* A packed panel of a: k columns of so many rows. */
+static void pack_a(const struct product *q, size_t p0, size_t k, size_t i,
+                   size_t rows, float *to)
+{
+    if (q->op != UH_TN) {
+        q->kernel->transpose(rows, k, q->a + i * q->lda + p0, q->lda, to, rows);
+        return;
+    }
+    const float *from = q->a + p0 * q->lda + i;
+    for (size_t p = 0; p < k; p++) {
+        memcpy(to + p * rows, from + p * q->lda, rows * sizeof *to);
+    }
+}
+
+/* How one block of p is laid out for the tiles. */
+struct block {
+    size_t p0, k;
+    enum uh_start start;
+    size_t height; /* rows of a tile; the last may have fewer */
+    int a_packed, b_packed;
+    float *a, *b; /* where it is packed */
+};
+
+/* The tiles of rows i0 to i1 with one panel of b. */
+static void run_tiles(const struct product *q, const struct block *block,
+                      size_t i0, size_t i1, struct uh_mat_tile tile, size_t j)
+{
+    const float *packed = block->a;
+    for (size_t i = i0; i < i1; i += tile.rows) {
+        tile.rows = least(block->height, i1 - i);
+        if (block->a_packed) {
+            tile.a = packed;
+            tile.a_row = 1;
+            tile.a_step = tile.rows;
+            packed += tile.rows * block->k;
+        } else if (q->op == UH_TN) {
+            tile.a = q->a + block->p0 * q->lda + i;
+            tile.a_row = 1;
+            tile.a_step = q->lda;
+        } else {
+            tile.a = q->a + i * q->lda + block->p0;
+            tile.a_row = q->lda;
+            tile.a_step = 1;
+        }
+        tile.c = q->c + i * q->ldc + j;
+        q->kernel->tile(&tile);
+    }
+}
+
+static void run_panels(const struct product *q, const struct block *block,
+                       size_t i0, size_t i1, size_t j0, size_t j1)
+{
+    const struct uh_mat_kernel *kernel = q->kernel;
+    const float *packed = block->b;
+    struct uh_mat_tile tile = {
+        .k = block->k, .ldc = q->ldc, .start = block->start};
+    for (size_t j = j0; j < j1; j += tile.cols) {
+        tile.cols = least(kernel->cols, j1 - j);
+        const size_t width = round_up(tile.cols, kernel->lanes);
+        if (block->b_packed || tile.cols < width) {
+            tile.b = packed;
+            tile.b_step = width;
+            packed += block->k * width;
+        } else {
+            tile.b = q->b + block->p0 * q->ldb + j;
+            tile.b_step = q->ldb;
+        }
+        run_tiles(q, block, i0, i1, tile, j);
+    }
+}
+
+static void pack_panels(const struct product *q, const struct block *block,
+                        size_t j0, size_t j1)
+{
+    const struct uh_mat_kernel *kernel = q->kernel;
+    float *packed = block->b;
+    size_t cols;
+    for (size_t j = j0; j < j1; j += cols) {
+        cols = least(kernel->cols, j1 - j);
+        const size_t width = round_up(cols, kernel->lanes);
+        if (block->b_packed || cols < width) {
+            pack_b(q, block->p0, block->k, j, cols, width, packed);
+            packed += block->k * width;
+        }
+    }
+}
+
+static void pack_tiles(const struct product *q, const struct block *block,
+                       size_t i0, size_t i1)
+{
+    float *packed = block->a;
+    size_t rows;
+    for (size_t i = i0; i < i1; i += rows) {
+        rows = least(block->height, i1 - i);
+        pack_a(q, block->p0, block->k, i, rows, packed);
+        packed += rows * block->k;
+    }
+}
+
+/* The block's share of rows i0.. and columns j0.. of c. */
+static void run_block(const struct product *q, const struct block *block,
+                      size_t row_block, size_t j0, size_t j1)
+{
+    pack_panels(q, block, j0, j1);
+    if (!block->a_packed) {
+        run_panels(q, block, 0, q->m, j0, j1);
+        return;
+    }
+    for (size_t i0 = 0; i0 < q->m; i0 += row_block) {
+        const size_t i1 = least(i0 + row_block, q->m);
+        pack_tiles(q, block, i0, i1);
+        run_panels(q, block, i0, i1, j0, j1);
+    }
+}
+
+static void run_serial(const struct product *q, struct uh_arena *scratch)
+{
+    const struct uh_mat_kernel *kernel = q->kernel;
+    const size_t tiles = parts_of(q->m, kernel->rows);
+    const size_t panels = parts_of(q->n, kernel->cols);
+    const size_t blocks = parts_of(q->k, kernel->k_block);
+    const size_t depth = parts_of(q->k, blocks);
+    struct block block = {.height = parts_of(q->m, tiles),
+                          .a_packed = panels >= DIRECT_PANELS,
+                          .b_packed = q->op == UH_NT || tiles >= DIRECT_TILES};
+    const size_t row_block = block.height * (kernel->row_block / kernel->rows);
+    const size_t column_block = kernel->column_block;
+    const size_t a_size = block.a_packed ? least(q->m, row_block) : 0;
+    const size_t b_size =
+        block.b_packed ? round_up(least(q->n, column_block), kernel->lanes)
+                       : kernel->cols;
+    block.a = uh_arena_alloc_raw(scratch, a_size * depth, sizeof(float));
+    block.b = uh_arena_alloc_raw(scratch, b_size * depth, sizeof(float));
+    for (size_t j0 = 0; j0 < q->n; j0 += column_block) {
+        const size_t j1 = least(j0 + column_block, q->n);
+        block.start = q->start;
+        for (size_t p0 = 0; p0 < q->k; p0 += depth) {
+            block.p0 = p0;
+            block.k = least(depth, q->k - p0);
+            run_block(q, &block, row_block, j0, j1);
+            block.start = UH_FROM_C;
+        }
+    }
+}
+
+/* c as a grid of rectangles: rows and columns of them. */
+struct grid {
+    const struct product *product;
+    size_t rows, cols;
+};
+
+static void run_rectangle(void *context, size_t index, struct uh_pool *serial)
+{
+    const struct grid *grid = context;
+    struct product q = *grid->product;
+    const size_t unit = q.kernel->cols, panels = parts_of(q.n, unit);
+    const size_t row = index / grid->cols, col = index % grid->cols;
+    const size_t i0 = share(q.m, grid->rows, row);
+    const size_t i1 = share(q.m, grid->rows, row + 1);
+    const size_t j0 = share(panels, grid->cols, col) * unit;
+    const size_t j1 = least(share(panels, grid->cols, col + 1) * unit, q.n);
+    q.m = i1 - i0;
+    q.n = j1 - j0;
+    q.a += q.op == UH_TN ? i0 : i0 * q.lda;
+    q.b += q.op == UH_NT ? j0 * q.ldb : j0;
+    q.c += i0 * q.ldc + j0;
+    run_serial(&q, uh_pool_scratch(serial));
+}
+
+/* What the largest rectangle costs, in multiply-adds per unit of k. */
+static double cost(const struct product *q, size_t rows, size_t cols)
+{
+    const size_t m = parts_of(q->m, rows);
+    const size_t panels = parts_of(parts_of(q->n, q->kernel->cols), cols);
+    const size_t n =
+        least(panels * q->kernel->cols, round_up(q->n, q->kernel->lanes));
+    return (double)m * (double)n + COST_OF_A * (double)m +
+           COST_OF_B * (double)n;
+}
+
+static struct grid cheapest_grid(const struct product *q, size_t threads)
+{
+    struct grid best = {q, 1, 1};
+    double lowest = (double)INFINITY;
+    for (size_t rows = 1; rows <= least(threads, q->m); rows++) {
+        const size_t cols =
+            least(threads / rows, parts_of(q->n, q->kernel->cols));
+        const double price = cost(q, rows, cols);
+        if (price <= lowest) {
+            lowest = price;
+            best = (struct grid){q, rows, cols};
+        }
+    }
+    return best;
+}
+
+static void clear(const struct product *q)
+{
+    for (size_t i = 0; i < q->m; i++) {
+        memset(q->c + i * q->ldc, 0, q->n * sizeof *q->c);
+    }
+}
+
+static void run_product(const struct product *q, struct uh_pool *pool)
+{
+    const size_t threads = uh_pool_threads(pool);
+    if (threads > 1 &&
+        (double)q->m * (double)q->n * (double)q->k >= (double)SMALL) {
+        struct grid grid = cheapest_grid(q, threads);
+        uh_cells(pool, grid.rows * grid.cols, run_rectangle, &grid);
+        return;
+    }
+    struct uh_arena *scratch = uh_pool_scratch(pool);
+    const struct uh_mark mark = uh_arena_open(scratch);
+    run_serial(q, scratch);
+    uh_arena_release(scratch, mark);
+}
+
+int uh_kernel_runs(enum uh_kernel kernel)
+{
+#if defined(__x86_64__)
+    if (kernel == UH_AVX512) {
+        return __builtin_cpu_supports("avx512f");
+    }
+    if (kernel == UH_AVX2) {
+        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    }
+#endif
+    return kernel == UH_PORTABLE;
+}
+
+const char *uh_kernel_name(enum uh_kernel kernel)
+{
+    return kernel == UH_AVX512 ? "avx512"
+           : kernel == UH_AVX2 ? "avx2"
+                               : "portable";
+}
+
+enum uh_kernel uh_kernel_choice(void)
+{
+    const char *name = getenv("UH_KERNEL");
+    const int given = name && *name;
+    for (int i = UH_AVX512; i >= UH_PORTABLE; i--) {
+        const enum uh_kernel kernel = (enum uh_kernel)i;
+        const int named = given && strcmp(name, uh_kernel_name(kernel)) == 0;
+        if (!given ? uh_kernel_runs(kernel) : named) {
+            if (!uh_kernel_runs(kernel)) {
+                uh_die_usage("UH_KERNEL: expected a kernel that this machine "
+                             "runs, found %s",
+                             name);
+            }
+            return kernel;
+        }
+    }
+    uh_die_usage("UH_KERNEL: expected avx512, avx2 or portable, found \"%s\"",
+                 name);
+}
+
+static const struct uh_mat_kernel *kernel_of(enum uh_kernel kernel)
+{
+#if defined(__x86_64__)
+    if (kernel == UH_AVX512) {
+        return &uh_mat_avx512;
+    }
+    if (kernel == UH_AVX2) {
+        return &uh_mat_avx2;
+    }
+#endif
+    return &uh_mat_portable;
+}
+
+void uh_sgemm_with(enum uh_kernel kernel, struct uh_pool *pool, enum uh_gemm op,
+                   size_t m, size_t n, size_t k, const float *a, size_t lda,
+                   const float *b, size_t ldb, enum uh_start start, float *c,
+                   size_t ldc)
+{
+    UH_REQUIRE(uh_kernel_runs(kernel), "%s", uh_kernel_name(kernel));
+    UH_REQUIRE(lda >= (op == UH_TN ? m : k), "lda is %zu", lda);
+    UH_REQUIRE(ldb >= (op == UH_NT ? k : n), "ldb is %zu", ldb);
+    UH_REQUIRE(ldc >= n, "ldc is %zu", ldc);
+    const struct product q = {
+        kernel_of(kernel), op, m, n, k, a, b, lda, ldb, start, c, ldc};
+    if (m == 0 || n == 0) {
+        return;
+    }
+    if (k > 0) {
+        run_product(&q, pool);
+    } else if (start == UH_FROM_ZERO) {
+        clear(&q);
+    }
+}
 
 void uh_sgemm(struct uh_pool *pool, enum uh_gemm op, size_t m, size_t n,
               size_t k, const float *a, size_t lda, const float *b, size_t ldb,
               enum uh_start start, float *c, size_t ldc)
 {
-    (void)pool;
-    for (size_t i = 0; i < m; i++) {
-        for (size_t j = 0; j < n; j++) {
-            float s = start == UH_FROM_C ? c[i * ldc + j] : 0.0f;
-            for (size_t p = 0; p < k; p++) {
-                float x = op == UH_TN ? a[p * lda + i] : a[i * lda + p];
-                float y = op == UH_NT ? b[j * ldb + p] : b[p * ldb + j];
-                s = fmaf(x, y, s);
-            }
-            c[i * ldc + j] = s;
-        }
-    }
+    uh_sgemm_with(uh_kernel_choice(), pool, op, m, n, k, a, lda, b, ldb, start,
+                  c, ldc);
 }
 
 double uh_sum(size_t n, const double *x)

@@ -44,6 +44,30 @@ void uh_sgemm(struct uh_pool *pool, enum uh_gemm op, size_t m, size_t n,
               size_t k, const float *a, size_t lda, const float *b, size_t ldb,
               enum uh_start start, float *c, size_t ldc);
 
+/* The kernels of uh_sgemm.  All give the same bits. */
+enum uh_kernel {
+    UH_PORTABLE, /* C, without fused instructions: they are emulated */
+    UH_AVX2,     /* AVX2 and FMA */
+    UH_AVX512    /* AVX-512F */
+};
+
+/* Whether this machine, and this build, can run it. */
+int uh_kernel_runs(enum uh_kernel kernel);
+
+/* "portable", "avx2", "avx512": what UH_KERNEL calls it. */
+const char *uh_kernel_name(enum uh_kernel kernel);
+
+/* The kernel that uh_sgemm takes: the one that UH_KERNEL in the environment
+ * names, else the last above that this machine runs.  Another name, or one
+ * that this machine lacks, is one line, exit 2. */
+enum uh_kernel uh_kernel_choice(void);
+
+/* uh_sgemm with a kernel that runs here; for tests and benchmarks. */
+void uh_sgemm_with(enum uh_kernel kernel, struct uh_pool *pool, enum uh_gemm op,
+                   size_t m, size_t n, size_t k, const float *a, size_t lda,
+                   const float *b, size_t ldb, enum uh_start start, float *c,
+                   size_t ldc);
+
 /* x[0] + x[1] + ... + x[n-1], one after the other from +0, in double.
  *
  * Lane     exact.

@@ -1,0 +1,133 @@
+/* mat_avx2.c: the kernel for AVX2 and FMA: tiles of up to 6 x 16, 12 sums in
+ * registers, 2 registers of b, a broadcast from memory. */
+#include "mat_kernel.h"
+
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+
+#define AVX2 __attribute__((target("avx2,fma")))
+#define INLINE static inline __attribute__((always_inline)) AVX2
+
+enum { ROWS = 6, LANES = 8, COLS = 2 * LANES };
+
+#define EACH_ROW(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5)
+
+/* A mask of the first n lanes. */
+INLINE __m256i first_lanes(size_t n)
+{
+    const __m256i index = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), index);
+}
+
+/* rows, vectors, strided and whole are constants where this is inlined. */
+INLINE void run(const struct uh_mat_tile *t, size_t rows, size_t vectors,
+                int strided, int whole)
+{
+    __m256 s[ROWS][2];
+    const __m256i last = first_lanes(t->cols - (vectors - 1) * LANES);
+    const __m256i first = vectors == 2 ? first_lanes(LANES) : last;
+    const size_t ldc = t->ldc, a_step = t->a_step, b_step = t->b_step;
+    float *c = t->c;
+    if (t->start == UH_FROM_C) {
+#define LOAD(i)                                                                \
+    if (i < rows && whole) {                                                   \
+        s[i][0] = _mm256_loadu_ps(c + i * ldc);                                \
+        if (vectors == 2) {                                                    \
+            s[i][1] = _mm256_loadu_ps(c + i * ldc + LANES);                    \
+        }                                                                      \
+    } else if (i < rows) {                                                     \
+        s[i][0] = _mm256_maskload_ps(c + i * ldc, first);                      \
+        if (vectors == 2) {                                                    \
+            s[i][1] = _mm256_maskload_ps(c + i * ldc + LANES, last);           \
+        }                                                                      \
+    }
+        EACH_ROW(LOAD)
+    } else {
+#define CLEAR(i)                                                               \
+    if (i < rows) {                                                            \
+        s[i][0] = _mm256_setzero_ps();                                         \
+        s[i][1] = _mm256_setzero_ps();                                         \
+        _mm_prefetch((const char *)(c + i * ldc), _MM_HINT_T0);                \
+        _mm_prefetch((const char *)(c + i * ldc + LANES), _MM_HINT_T0);        \
+    }
+        EACH_ROW(CLEAR)
+    }
+    /* Two pointers and a stride reach 6 rows. */
+    const size_t a_row = strided ? t->a_row : 1;
+    const float *a0 = t->a, *a3 = rows > 3 ? a0 + 3 * a_row : a0;
+    const float *b = t->b;
+    for (size_t p = t->k; p > 0; p--) {
+        const __m256 b0 = _mm256_loadu_ps(b);
+        const __m256 b1 = vectors == 2 ? _mm256_loadu_ps(b + LANES) : b0;
+#define OF_A(i) (strided ? ((i) < 3 ? a0 : a3) + (i) % 3 * a_row : a0 + (i))
+#define STEP(i)                                                                \
+    if (i < rows) {                                                            \
+        const __m256 x = _mm256_broadcast_ss(OF_A(i));                         \
+        s[i][0] = _mm256_fmadd_ps(x, b0, s[i][0]);                             \
+        if (vectors == 2) {                                                    \
+            s[i][1] = _mm256_fmadd_ps(x, b1, s[i][1]);                         \
+        }                                                                      \
+    }
+        EACH_ROW(STEP)
+        a0 += a_step;
+        if (strided) {
+            a3 += a_step;
+        }
+        b += b_step;
+    }
+#define STORE(i)                                                               \
+    if (i < rows && whole) {                                                   \
+        _mm256_storeu_ps(c + i * ldc, s[i][0]);                                \
+        if (vectors == 2) {                                                    \
+            _mm256_storeu_ps(c + i * ldc + LANES, s[i][1]);                    \
+        }                                                                      \
+    } else if (i < rows) {                                                     \
+        _mm256_maskstore_ps(c + i * ldc, first, s[i][0]);                      \
+        if (vectors == 2) {                                                    \
+            _mm256_maskstore_ps(c + i * ldc + LANES, last, s[i][1]);           \
+        }                                                                      \
+    }
+    EACH_ROW(STORE)
+}
+
+#define VARIANT(rows)                                                          \
+    AVX2 static void tile_##rows(const struct uh_mat_tile *t)                  \
+    {                                                                          \
+        const int strided = t->a_row != 1;                                     \
+        if (t->cols == COLS && !strided) {                                     \
+            run(t, rows, 2, 0, 1);                                             \
+        } else if (t->cols == COLS) {                                          \
+            run(t, rows, 2, 1, 1);                                             \
+        } else if (t->cols > LANES) {                                          \
+            run(t, rows, 2, 1, 0);                                             \
+        } else {                                                               \
+            run(t, rows, 1, 1, 0);                                             \
+        }                                                                      \
+    }
+VARIANT(1)
+VARIANT(2)
+VARIANT(3)
+VARIANT(4)
+VARIANT(5)
+VARIANT(6)
+
+static void run_tile(const struct uh_mat_tile *t)
+{
+    static void (*const variants[ROWS + 1])(const struct uh_mat_tile *) = {
+        NULL, tile_1, tile_2, tile_3, tile_4, tile_5, tile_6};
+    variants[t->rows](t);
+}
+
+const struct uh_mat_kernel uh_mat_avx2 = {
+    .rows = ROWS,
+    .cols = COLS,
+    .lanes = LANES,
+    .k_block = 384,
+    .row_block = 56 * ROWS,
+    .column_block = 4096,
+    .tile = run_tile,
+    .transpose = uh_mat_transpose,
+};
+
+#endif

@@ -1,0 +1,48 @@
+/* mat_kernel.h: what mat.c asks of a kernel; internal to mat.  Floor 1.
+ *
+ * A tile is a small rectangle of c that stays in registers while p runs:
+ *
+ *     c[i * ldc + j] = chain over p = 0..k-1 of
+ *                      fmaf(a[i * a_row + p * a_step], b[p * b_step + j], s)
+ *
+ * for i < rows, j < cols, from +0 or from c.  b holds a multiple of the
+ * kernel's lanes readable columns; only cols of c are touched.
+ */
+#ifndef UH_MAT_KERNEL_H
+#define UH_MAT_KERNEL_H
+
+#include "mat.h"
+
+struct uh_mat_tile {
+    size_t rows, cols; /* 1 to the kernel's rows and cols */
+    size_t k;          /* at least 1 */
+    const float *a;
+    size_t a_row, a_step;
+    const float *b;
+    size_t b_step;
+    float *c;
+    size_t ldc;
+    enum uh_start start;
+};
+
+struct uh_mat_kernel {
+    size_t rows, cols;              /* of its largest tile */
+    size_t lanes;                   /* columns come in multiples of it */
+    size_t k_block;                 /* length of a packed panel */
+    size_t row_block, column_block; /* of packed a, of packed b */
+    void (*tile)(const struct uh_mat_tile *tile);
+    /* to[p * to_step + i] = from[i * ld + p] for i < rows, p < k. */
+    void (*transpose)(size_t rows, size_t k, const float *from, size_t ld,
+                      float *to, size_t to_step);
+};
+
+extern const struct uh_mat_kernel uh_mat_portable;
+/* The plain way to transpose. */
+void uh_mat_transpose(size_t rows, size_t k, const float *from, size_t ld,
+                      float *to, size_t to_step);
+#if defined(__x86_64__)
+extern const struct uh_mat_kernel uh_mat_avx2;
+extern const struct uh_mat_kernel uh_mat_avx512;
+#endif
+
+#endif
