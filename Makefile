@@ -249,11 +249,8 @@ endef
 $(foreach e,$(steps),$(eval $(call step_rules,$e)))
 
 # ---- ledgers -------------------------------------------------------------------
-# (the list of steps is noted, so that a step taken away is noticed)
 define chapter_rules
-$(call note,$B/steps.$1,$($1.steps))
-$B/steps.$1: ;
-$B/$1.jsonl: $B/steps.$1 $(patsubst %,$B/$1/%/.done,$($1.steps)) $S/$1/claims $T/ledger
+$B/$1.jsonl: $(patsubst %,$B/$1/%/.done,$($1.steps)) $S/$1/claims $T/ledger
 	@$T/ledger merge --chapter $1 --profile $(PROFILE) --rules $S/$1/claims --out $$@ \
 	   $(patsubst %,$B/$1/%/records.jsonl,$($1.steps))
 .PHONY: $1

@@ -46,7 +46,8 @@ struct uh_train {
     size_t checkpoint_every; /* steps; 0: at the end of each epoch */
     const char *progress;    /* what the progress line says, NULL: silent */
     void (*after_step)(void *context, const struct uh_net *net,
-                       const struct uh_train_step *step); /* may be NULL */
+                       const struct uh_train_step *step); /* may be NULL; takes
+                                nothing from the arena of the training */
     void *context;
 };
 
@@ -59,7 +60,8 @@ struct uh_train uh_train_defaults(void);
  * Lane     exact; the result is a function of net, data and the fields up to
  *          stream.  A training that was killed and continued from its
  *          checkpoint ends with the same bits; after_step is then called only
- *          for the steps done now.
+ *          for the steps done now.  A checkpoint of a finished training gives
+ *          its result at once, or is trained on where epochs is larger now.
  * Memory   from arena, for the duration: shards parameter blocks, the
  *          optimizer's arrays; activations from the pool's scratch.
  * Returns  UH_OK
