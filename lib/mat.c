@@ -56,17 +56,12 @@ static size_t share(size_t n, size_t parts, size_t i)
 static void pack_b(const struct product *q, size_t p0, size_t k, size_t j,
                    size_t cols, size_t width, float *to)
 {
-    if (cols < width) {
-        memset(to, 0, k * width * sizeof *to);
-    }
     if (q->op == UH_NT) {
-        q->kernel->transpose(cols, k, q->b + j * q->ldb + p0, q->ldb, to,
-                             width);
-        return;
-    }
-    const float *from = q->b + p0 * q->ldb + j;
-    for (size_t p = 0; p < k; p++) {
-        memcpy(to + p * width, from + p * q->ldb, cols * sizeof *to);
+        const float *from = q->b + j * q->ldb + p0;
+        q->kernel->transpose(cols, width, k, from, q->ldb, to);
+    } else {
+        const float *from = q->b + p0 * q->ldb + j;
+        q->kernel->copy(cols, width, k, from, q->ldb, to);
     }
 }
 
@@ -74,13 +69,12 @@ static void pack_b(const struct product *q, size_t p0, size_t k, size_t j,
 static void pack_a(const struct product *q, size_t p0, size_t k, size_t i,
                    size_t rows, float *to)
 {
-    if (q->op != UH_TN) {
-        q->kernel->transpose(rows, k, q->a + i * q->lda + p0, q->lda, to, rows);
-        return;
-    }
-    const float *from = q->a + p0 * q->lda + i;
-    for (size_t p = 0; p < k; p++) {
-        memcpy(to + p * rows, from + p * q->lda, rows * sizeof *to);
+    if (q->op == UH_TN) {
+        const float *from = q->a + p0 * q->lda + i;
+        q->kernel->copy(rows, rows, k, from, q->lda, to);
+    } else {
+        const float *from = q->a + i * q->lda + p0;
+        q->kernel->transpose(rows, rows, k, from, q->lda, to);
     }
 }
 

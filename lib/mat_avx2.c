@@ -13,11 +13,12 @@ enum { ROWS = 6, LANES = 8, COLS = 2 * LANES };
 
 #define EACH_ROW(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5)
 
-/* A mask of the first n lanes. */
+/* A mask of the first n lanes, all of them for n >= LANES. */
 INLINE __m256i first_lanes(size_t n)
 {
     const __m256i index = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), index);
+    const int limit = n < LANES ? (int)n : LANES;
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(limit), index);
 }
 
 /* rows, vectors, strided and whole are constants where this is inlined. */
@@ -119,6 +120,82 @@ static void run_tile(const struct uh_mat_tile *t)
     variants[t->rows](t);
 }
 
+AVX2 static void copy(size_t cols, size_t width, size_t k, const float *from,
+                      size_t ld, float *to)
+{
+    for (size_t i = 0; i < width; i += LANES) {
+        const __m256i in = first_lanes(cols > i ? cols - i : 0);
+        const __m256i out = first_lanes(width - i);
+        if (i + LANES <= cols) {
+            for (size_t p = 0; p < k; p++) {
+                _mm256_storeu_ps(to + p * width + i,
+                                 _mm256_loadu_ps(from + p * ld + i));
+            }
+        } else {
+            for (size_t p = 0; p < k; p++) {
+                _mm256_maskstore_ps(to + p * width + i, out,
+                                    _mm256_maskload_ps(from + p * ld + i, in));
+            }
+        }
+    }
+}
+
+#define UNROLL _Pragma("GCC unroll 8")
+
+/* x as 8 x 8 becomes its transpose: pairs, fours, then halves change places. */
+INLINE void transpose_square(__m256 x[LANES])
+{
+    __m256 y[LANES];
+    UNROLL
+    for (size_t i = 0; i < LANES; i += 2) {
+        y[i] = _mm256_unpacklo_ps(x[i], x[i + 1]);
+        y[i + 1] = _mm256_unpackhi_ps(x[i], x[i + 1]);
+    }
+    UNROLL
+    for (size_t i = 0; i < LANES; i += 4) {
+        x[i] = _mm256_shuffle_ps(y[i], y[i + 2], 0x44);
+        x[i + 1] = _mm256_shuffle_ps(y[i], y[i + 2], 0xee);
+        x[i + 2] = _mm256_shuffle_ps(y[i + 1], y[i + 3], 0x44);
+        x[i + 3] = _mm256_shuffle_ps(y[i + 1], y[i + 3], 0xee);
+    }
+    UNROLL
+    for (size_t i = 0; i < 4; i++) {
+        y[i] = _mm256_permute2f128_ps(x[i], x[i + 4], 0x20);
+        y[i + 4] = _mm256_permute2f128_ps(x[i], x[i + 4], 0x31);
+    }
+    UNROLL
+    for (size_t i = 0; i < LANES; i++) {
+        x[i] = y[i];
+    }
+}
+
+AVX2 static void transpose(size_t cols, size_t width, size_t k,
+                           const float *from, size_t ld, float *to)
+{
+    for (size_t i0 = 0; i0 < width; i0 += LANES) {
+        const size_t rows = cols > i0 ? cols - i0 : 0;
+        const __m256i out = first_lanes(width - i0);
+        for (size_t p0 = 0; p0 < k; p0 += LANES) {
+            const __m256i in = first_lanes(k - p0);
+            __m256 x[LANES];
+            UNROLL
+            for (size_t i = 0; i < LANES; i++) {
+                x[i] = i < rows
+                           ? _mm256_maskload_ps(from + (i0 + i) * ld + p0, in)
+                           : _mm256_setzero_ps();
+            }
+            transpose_square(x);
+            float *row = to + p0 * width + i0;
+            UNROLL
+            for (size_t p = 0; p < LANES; p++) {
+                if (p < k - p0) {
+                    _mm256_maskstore_ps(row + p * width, out, x[p]);
+                }
+            }
+        }
+    }
+}
+
 const struct uh_mat_kernel uh_mat_avx2 = {
     .rows = ROWS,
     .cols = COLS,
@@ -127,7 +204,8 @@ const struct uh_mat_kernel uh_mat_avx2 = {
     .row_block = 56 * ROWS,
     .column_block = 4096,
     .tile = run_tile,
-    .transpose = uh_mat_transpose,
+    .copy = copy,
+    .transpose = transpose,
 };
 
 #endif

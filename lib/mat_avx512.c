@@ -14,8 +14,7 @@ enum { ROWS = 14, LANES = 16, COLS = 2 * LANES };
 #define EACH_ROW(DO)                                                           \
     DO(0)                                                                      \
     DO(1)                                                                      \
-    DO(2) DO(3) DO(4) DO(5) DO(6) DO(7) DO(8) DO(9) DO(10) DO(11) DO(12)       \
-        DO(13)
+    DO(2) DO(3) DO(4) DO(5) DO(6) DO(7) DO(8) DO(9) DO(10) DO(11) DO(12) DO(13)
 
 /* rows, vectors and strided are constants where this is inlined. */
 INLINE void run(const struct uh_mat_tile *t, size_t rows, size_t vectors,
@@ -122,6 +121,88 @@ static void run_tile(const struct uh_mat_tile *t)
     variants[t->rows](t);
 }
 
+/* A mask of the first n lanes, all of them for n >= LANES. */
+INLINE __mmask16 first_lanes(size_t n)
+{
+    return (__mmask16)(n < LANES ? (1u << n) - 1 : 0xffffu);
+}
+
+AVX512 static void copy(size_t cols, size_t width, size_t k, const float *from,
+                        size_t ld, float *to)
+{
+    for (size_t i = 0; i < width; i += LANES) {
+        const __mmask16 in = first_lanes(cols > i ? cols - i : 0);
+        const __mmask16 out = first_lanes(width - i);
+        for (size_t p = 0; p < k; p++) {
+            const __m512 x = _mm512_maskz_loadu_ps(in, from + p * ld + i);
+            _mm512_mask_storeu_ps(to + p * width + i, out, x);
+        }
+    }
+}
+
+#define UNROLL _Pragma("GCC unroll 16")
+
+/* x as 16 x 16 becomes its transpose: pairs, fours, then quarters change
+ * places. */
+INLINE void transpose_square(__m512 x[LANES])
+{
+    __m512 y[LANES];
+    UNROLL
+    for (size_t i = 0; i < LANES; i += 2) {
+        y[i] = _mm512_unpacklo_ps(x[i], x[i + 1]);
+        y[i + 1] = _mm512_unpackhi_ps(x[i], x[i + 1]);
+    }
+    UNROLL
+    for (size_t i = 0; i < LANES; i += 4) {
+        const __m512d a = _mm512_castps_pd(y[i]);
+        const __m512d b = _mm512_castps_pd(y[i + 1]);
+        const __m512d c = _mm512_castps_pd(y[i + 2]);
+        const __m512d d = _mm512_castps_pd(y[i + 3]);
+        x[i] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, c));
+        x[i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, c));
+        x[i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(b, d));
+        x[i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(b, d));
+    }
+    UNROLL
+    for (size_t i = 0; i < 4; i++) {
+        y[i] = _mm512_shuffle_f32x4(x[i], x[i + 4], 0x88);
+        y[i + 4] = _mm512_shuffle_f32x4(x[i], x[i + 4], 0xdd);
+        y[i + 8] = _mm512_shuffle_f32x4(x[i + 8], x[i + 12], 0x88);
+        y[i + 12] = _mm512_shuffle_f32x4(x[i + 8], x[i + 12], 0xdd);
+    }
+    UNROLL
+    for (size_t i = 0; i < 8; i++) {
+        x[i] = _mm512_shuffle_f32x4(y[i], y[i + 8], 0x88);
+        x[i + 8] = _mm512_shuffle_f32x4(y[i], y[i + 8], 0xdd);
+    }
+}
+
+AVX512 static void transpose(size_t cols, size_t width, size_t k,
+                             const float *from, size_t ld, float *to)
+{
+    for (size_t i0 = 0; i0 < width; i0 += LANES) {
+        const size_t rows = cols > i0 ? cols - i0 : 0;
+        const __mmask16 out = first_lanes(width - i0);
+        for (size_t p0 = 0; p0 < k; p0 += LANES) {
+            const __mmask16 in = first_lanes(k - p0);
+            __m512 x[LANES];
+            UNROLL
+            for (size_t i = 0; i < LANES; i++) {
+                x[i] = _mm512_maskz_loadu_ps(
+                    i < rows ? in : 0,
+                    from + (i0 + (i < rows ? i : 0)) * ld + p0);
+            }
+            transpose_square(x);
+            float *row = to + p0 * width + i0;
+            UNROLL
+            for (size_t p = 0; p < LANES; p++) {
+                _mm512_mask_storeu_ps(row + p * width, p < k - p0 ? out : 0,
+                                      x[p]);
+            }
+        }
+    }
+}
+
 const struct uh_mat_kernel uh_mat_avx512 = {
     .rows = ROWS,
     .cols = COLS,
@@ -130,7 +211,8 @@ const struct uh_mat_kernel uh_mat_avx512 = {
     .row_block = 24 * ROWS,
     .column_block = 4096,
     .tile = run_tile,
-    .transpose = uh_mat_transpose,
+    .copy = copy,
+    .transpose = transpose,
 };
 
 #endif

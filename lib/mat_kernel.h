@@ -31,15 +31,16 @@ struct uh_mat_kernel {
     size_t k_block;                 /* length of a packed panel */
     size_t row_block, column_block; /* of packed a, of packed b */
     void (*tile)(const struct uh_mat_tile *tile);
-    /* to[p * to_step + i] = from[i * ld + p] for i < rows, p < k. */
-    void (*transpose)(size_t rows, size_t k, const float *from, size_t ld,
-                      float *to, size_t to_step);
+    /* to[p * width + i] = from[p * ld + i] for p < k, i < cols, and 0 for
+     * cols <= i < width; width is at most the larger side of a tile. */
+    void (*copy)(size_t cols, size_t width, size_t k, const float *from,
+                 size_t ld, float *to);
+    /* The same from[i * ld + p], transposed. */
+    void (*transpose)(size_t cols, size_t width, size_t k, const float *from,
+                      size_t ld, float *to);
 };
 
 extern const struct uh_mat_kernel uh_mat_portable;
-/* The plain way to transpose. */
-void uh_mat_transpose(size_t rows, size_t k, const float *from, size_t ld,
-                      float *to, size_t to_step);
 #if defined(__x86_64__)
 extern const struct uh_mat_kernel uh_mat_avx2;
 extern const struct uh_mat_kernel uh_mat_avx512;

@@ -112,12 +112,22 @@ static void run_tile(const struct uh_mat_tile *t)
     }
 }
 
-void uh_mat_transpose(size_t rows, size_t k, const float *from, size_t ld,
-                      float *to, size_t to_step)
+static void copy(size_t cols, size_t width, size_t k, const float *from,
+                 size_t ld, float *to)
 {
-    for (size_t i = 0; i < rows; i++) {
-        for (size_t p = 0; p < k; p++) {
-            to[p * to_step + i] = from[i * ld + p];
+    for (size_t p = 0; p < k; p++) {
+        for (size_t i = 0; i < width; i++) {
+            to[p * width + i] = i < cols ? from[p * ld + i] : 0;
+        }
+    }
+}
+
+static void transpose(size_t cols, size_t width, size_t k, const float *from,
+                      size_t ld, float *to)
+{
+    for (size_t p = 0; p < k; p++) {
+        for (size_t i = 0; i < width; i++) {
+            to[p * width + i] = i < cols ? from[i * ld + p] : 0;
         }
     }
 }
@@ -130,5 +140,6 @@ const struct uh_mat_kernel uh_mat_portable = {
     .row_block = 32 * ROWS,
     .column_block = 1024,
     .tile = run_tile,
-    .transpose = uh_mat_transpose,
+    .copy = copy,
+    .transpose = transpose,
 };

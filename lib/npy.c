@@ -37,6 +37,10 @@ struct header {
 static enum uh_status malformed(const struct text *t, const char *expected)
 {
     int left = (int)(t->end - t->next < 24 ? t->end - t->next : 24);
+    while (left > 0 &&
+           (t->next[left - 1] == ' ' || t->next[left - 1] == '\n')) {
+        left--;
+    }
     return uh_fail(t->error, UH_BAD_INPUT,
                    ".npy header: expected %s, found \"%.*s\" (%s)", expected,
                    left, t->next, t->name);
