@@ -24,26 +24,30 @@
 /* The latents, in their order in uh_dataset.latent; their names there are the
  * words behind UH_STROKES_ in lower case.  Lengths are in pixels, x to the
  * right, y downwards; angles in radians.  N(m,s) is normal, held to
- * m +- 2.5 s; U(a,b) is uniform. */
+ * m +- 2.5 s; U(a,b) is uniform.  Only the variant depends on the class. */
 enum uh_strokes_latent {
-    UH_STROKES_VARIANT,  /* way of writing, 0..uh_strokes_variants()-1 */
-    UH_STROKES_ROTATION, /* clockwise on the page */
-    UH_STROKES_SLANT,    /* shear: shift to the right per unit of height */
-    UH_STROKES_HEIGHT,   /* of the unbent, unrotated skeleton */
-    UH_STROKES_ASPECT,   /* horizontal stretch relative to the vertical one */
-    UH_STROKES_SHIFT_X,  /* of the skeleton's origin from the center */
-    UH_STROKES_SHIFT_Y,  /* downwards */
-    UH_STROKES_WIDTH,    /* of the pen */
-    UH_STROKES_PRESSURE, /* relative amplitude of the width along the way */
-    UH_STROKES_PHASE,    /* where the pen is widest, in periods, [0,1) */
-    UH_STROKES_EDGE,     /* blur: pixels over which an edge fades */
-    UH_STROKES_INK,      /* gray value of full ink */
-    UH_STROKES_NOISE,    /* standard deviation of the pixel noise */
-    UH_STROKES_WARP_X0,  /* bending: coefficients of the shift in x, as a */
-    UH_STROKES_WARP_X1,  /* share of half the height, of sin(pi v), */
-    UH_STROKES_WARP_X2,  /* cos(pi v), sin(pi u), cos(pi u); u and v run */
-    UH_STROKES_WARP_X3,  /* over the skeleton, y from -1 to 1 */
-    UH_STROKES_WARP_Y0,  /* the same for the shift in y */
+    UH_STROKES_VARIANT,  /* way of writing, 0..uh_strokes_variants() - 1 */
+    UH_STROKES_ROTATION, /* N(0,0.12): clockwise on the page */
+    UH_STROKES_SLANT,    /* N(0.12,0.18): shift to the right by the height */
+    UH_STROKES_HEIGHT,   /* N(18,1.2): of the unbent, unrotated skeleton */
+    UH_STROKES_ASPECT,   /* N(1,0.13): horizontal by vertical stretch */
+    UH_STROKES_SHIFT_X,  /* N(0,1): of the skeleton's origin from the center */
+    UH_STROKES_SHIFT_Y,  /* N(0,1) */
+    UH_STROKES_WIDTH,    /* U(1.6,3.6): of the pen */
+    UH_STROKES_PRESSURE, /* U(0,0.3): relative amplitude of the width, a wave
+                          * with the period of six spans of control points */
+    UH_STROKES_PHASE,    /* U(0,1): of that wave, in periods */
+    UH_STROKES_EDGE,     /* U(1,1.8): pixels over which an edge fades */
+    UH_STROKES_INK,      /* U(0.8,1): gray value of full ink */
+    UH_STROKES_NOISE,    /* U(0,0.05): deviation of the pixel noise */
+    /* Bending: N(0,0.06) each.  Point (u,v) of the skeleton, v from -1 at the
+     * top to 1, is shifted in u by X0 sin(pi v) + X1 cos(pi v) +
+     * X2 sin(pi u) + X3 cos(pi u), and in v by the same sum with Y0 to Y3. */
+    UH_STROKES_WARP_X0,
+    UH_STROKES_WARP_X1,
+    UH_STROKES_WARP_X2,
+    UH_STROKES_WARP_X3,
+    UH_STROKES_WARP_Y0,
     UH_STROKES_WARP_Y1,
     UH_STROKES_WARP_Y2,
     UH_STROKES_WARP_Y3,
