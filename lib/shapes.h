@@ -1,7 +1,7 @@
 /* shapes.h: the built-in data set of textured, colored shapes.  Floor 2.
  *
  * 32 x 32, red, green, blue, ten classes: disc, ring, triangle, square, star,
- * cross, crescent, heart, hexagon, arrow.  One shape of any size, place,
+ * cross, crescent, heart, hourglass, arrow.  One shape of any size, place,
  * rotation, color and texture before a background of any other color and
  * texture with three blobs on it, under uneven light, with noise: only the
  * outline tells the class.  All of that is decided by the latents below, which
@@ -21,24 +21,29 @@
 #define UH_SHAPES_SIDE 32
 
 /* The latents, in their order in uh_dataset.latent; their names there are the
- * words behind UH_SHAPES_ in lower case.  Lengths are in pixels, x to the
- * right, y downwards; angles in radians; colors and shades in [0,1]. */
+ * words behind UH_SHAPES_ in lower case.  Lengths are in pixels, places from
+ * the image's center, x to the right, y downwards; angles in radians; colors
+ * in [0,1].  U(a,b) is uniform; N(m,s) is normal, held to m +- 2.5 s.  Nothing
+ * depends on the class. */
 enum uh_shapes_latent {
-    UH_SHAPES_X,        /* of the shape's origin from the center */
-    UH_SHAPES_Y,        /* downwards */
-    UH_SHAPES_RADIUS,   /* of the circle around the shape */
-    UH_SHAPES_ROTATION, /* clockwise on the page */
-    UH_SHAPES_EDGE,     /* pixels over which an edge fades */
+    UH_SHAPES_X,        /* U(-m,m), m = 17 - radius: of the shape's origin */
+    UH_SHAPES_Y,        /* the same */
+    UH_SHAPES_RADIUS,   /* U(10,13.5): of the smallest circle around it */
+    UH_SHAPES_ROTATION, /* N(0,0.25): clockwise on the page */
+    UH_SHAPES_EDGE,     /* U(0.8,1.4): pixels over which an edge fades */
+    /* Colors: U(0.1,0.95) each, all six again and again until the sum of
+     * (fore - back)^2 is at least 0.3 and the mean of fore - back at least
+     * 0.1: the shape is the lighter one. */
     UH_SHAPES_FORE_RED,
     UH_SHAPES_FORE_GREEN,
     UH_SHAPES_FORE_BLUE,
-    UH_SHAPES_FORE_TEXTURE,  /* 0 plain, 1 stripes, 2 checker, 3 dots, 4 weave*/
-    UH_SHAPES_FORE_CONTRAST, /* relative change of the color by the texture */
-    UH_SHAPES_FORE_PERIOD,   /* of the texture */
-    UH_SHAPES_FORE_ANGLE,    /* of the texture */
-    UH_SHAPES_FORE_PHASE_U,  /* of the texture, in periods, [0,1) */
-    UH_SHAPES_FORE_PHASE_V,
-    UH_SHAPES_BACK_RED,
+    UH_SHAPES_FORE_TEXTURE,  /* 0 plain 1 stripes 2 checker 3 dots 4 weave */
+    UH_SHAPES_FORE_CONTRAST, /* U(0.05,0.3): relative change of the color */
+    UH_SHAPES_FORE_PERIOD,   /* U(3.5,8) */
+    UH_SHAPES_FORE_ANGLE,    /* U(0,pi): direction in which stripes change */
+    UH_SHAPES_FORE_PHASE_U,  /* U(0,1): in periods, in that direction */
+    UH_SHAPES_FORE_PHASE_V,  /* U(0,1): and across it */
+    UH_SHAPES_BACK_RED,      /* the same for the ground */
     UH_SHAPES_BACK_GREEN,
     UH_SHAPES_BACK_BLUE,
     UH_SHAPES_BACK_TEXTURE,
@@ -47,10 +52,10 @@ enum uh_shapes_latent {
     UH_SHAPES_BACK_ANGLE,
     UH_SHAPES_BACK_PHASE_U,
     UH_SHAPES_BACK_PHASE_V,
-    UH_SHAPES_BLOB0_X, /* blobs of the background: center, from the image's */
-    UH_SHAPES_BLOB0_Y,
-    UH_SHAPES_BLOB0_RADIUS,
-    UH_SHAPES_BLOB0_SHADE, /* the color under the blob is multiplied by it */
+    UH_SHAPES_BLOB0_X,      /* U(-16,16): of a blob on the ground */
+    UH_SHAPES_BLOB0_Y,      /* U(-16,16) */
+    UH_SHAPES_BLOB0_RADIUS, /* U(2,5) */
+    UH_SHAPES_BLOB0_SHADE,  /* U(0.65,1.35): multiplies the ground */
     UH_SHAPES_BLOB1_X,
     UH_SHAPES_BLOB1_Y,
     UH_SHAPES_BLOB1_RADIUS,
@@ -59,9 +64,9 @@ enum uh_shapes_latent {
     UH_SHAPES_BLOB2_Y,
     UH_SHAPES_BLOB2_RADIUS,
     UH_SHAPES_BLOB2_SHADE,
-    UH_SHAPES_LIGHT,       /* relative change of the light across the image */
-    UH_SHAPES_LIGHT_ANGLE, /* direction in which it grows */
-    UH_SHAPES_NOISE,       /* standard deviation of the pixel noise */
+    UH_SHAPES_LIGHT,       /* U(0,0.3): its relative change over 16 pixels */
+    UH_SHAPES_LIGHT_ANGLE, /* U(-pi,pi): direction in which it grows */
+    UH_SHAPES_NOISE,       /* U(0.01,0.04): deviation of the pixel noise */
     UH_SHAPES_LATENTS      /* how many */
 };
 
