@@ -143,7 +143,8 @@ enum uh_status uh_file_read(const char *path, size_t limit,
                             size_t *size, struct uh_error *error)
 {
     struct stat about;
-    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    /* Not to wait for a writer where the path is a pipe. */
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (descriptor < 0) {
         return uh_fail(error, UH_IO,
                        "file: expected to read it, found: %s (%s)",
@@ -188,6 +189,16 @@ enum uh_status uh_file_read(const char *path, size_t limit,
     return UH_OK;
 }
 
+/* Leaves errno as it was. */
+static int is_folder(const char *path)
+{
+    struct stat about;
+    int kept = errno;
+    int is = stat(path, &about) == 0 && S_ISDIR(about.st_mode);
+    errno = kept;
+    return is;
+}
+
 void uh_folder_make(const char *path)
 {
     char copy[PATH_MAX];
@@ -202,7 +213,7 @@ void uh_folder_make(const char *path)
         }
         char end = *s;
         *s = '\0';
-        if (mkdir(copy, 0777) != 0 && errno != EEXIST) {
+        if (mkdir(copy, 0777) != 0 && !(errno == EEXIST && is_folder(copy))) {
             uh_die("folder: expected to make it, found: %s (%s)",
                    strerror(errno), copy);
         }
