@@ -13,6 +13,11 @@ static void say(const char *format, va_list arguments, const char *end)
 {
     char line[1024];
     vsnprintf(line, sizeof line, format, arguments);
+    for (char *c = line; *c; c++) {
+        if ((unsigned char)*c < ' ' || *c == 127) {
+            *c = '?'; /* a file's name must not forge lines */
+        }
+    }
     fflush(stdout);
     fprintf(stderr, "%s: %s%s\n", program_invocation_short_name, line, end);
 }
