@@ -91,12 +91,12 @@ static void add_block(struct uh_arena *arena, size_t bytes)
 
 void *uh_arena_alloc_raw(struct uh_arena *arena, size_t count, size_t size)
 {
-    if (arena->fail_in && --arena->fail_in == 0) {
-        out_of_memory(count);
-    }
     if (!uh_size_fits_mul(count, size) || count * size > SIZE_MAX / 2) {
         uh_die("memory: expected a size that fits, found %zu times %zu bytes",
                count, size);
+    }
+    if (arena->fail_in && --arena->fail_in == 0) {
+        out_of_memory(count * size);
     }
     size_t bytes = (count * size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 #ifdef UH_ARENA_MALLOC
