@@ -19,6 +19,12 @@ static void expect(double found, double expected, const char *what)
                stored);
 }
 
+static void expectf(float found, float expected, const char *what)
+{
+    volatile float stored = found;
+    expect((double)stored, (double)expected, what);
+}
+
 static void check_rounding(void)
 {
     if (fegetround() != FE_TONEAREST)
@@ -30,8 +36,8 @@ static void check_rounding(void)
     expect(one + over, 1 + 0x1p-52, "1 + 1.01 * 2^-53 to nearest");
     expect(-one - over, -1 - 0x1p-52, "-1 - 1.01 * 2^-53 to nearest");
     volatile float onef = 1, underf = 0x0.ffp-24f, overf = 0x1.01p-24f;
-    expect((double)(onef + underf), 1, "1 + 0.99 * 2^-24 to nearest");
-    expect((double)(onef + overf), 1 + 0x1p-23, "1 + 1.01 * 2^-24 to nearest");
+    expectf(onef + underf, 1, "1 + 0.99 * 2^-24 to nearest");
+    expectf(onef + overf, 1 + 0x1p-23f, "1 + 1.01 * 2^-24 to nearest");
 }
 
 static void check_denormals(void)
@@ -43,10 +49,10 @@ static void check_denormals(void)
     volatile double result = normal * half;
     expect(result * large, 0x1p-23, "a denormal double as result");
     volatile float leastf = 0x1p-149f, largef = 0x1p+120f;
-    expect((double)(leastf * largef), 0x1p-29, "a denormal float as operand");
+    expectf(leastf * largef, 0x1p-29f, "a denormal float as operand");
     volatile float normalf = 0x1p-126f, halff = 0.5f;
     volatile float resultf = normalf * halff;
-    expect((double)(resultf * largef), 0x1p-7, "a denormal float as result");
+    expectf(resultf * largef, 0x1p-7f, "a denormal float as result");
 }
 
 static void check_precision(void)
@@ -55,7 +61,7 @@ static void check_precision(void)
     volatile double one = 1, small = 0x1p-54;
     expect(one + small - one, 0, "1 + 2^-54 - 1 in double");
     volatile float onef = 1, smallf = 0x1p-25f;
-    expect((double)(onef + smallf - onef), 0, "1 + 2^-25 - 1 in float");
+    expectf(onef + smallf - onef, 0, "1 + 2^-25 - 1 in float");
 }
 
 static void check_products(void)
@@ -65,8 +71,8 @@ static void check_products(void)
     expect(a * a + c, 0, "a * a + c rounded twice in double");
     expect(fma(a, a, c), 0x1p-54, "fma rounded once");
     volatile float af = 1 + 0x1p-13f, cf = -1 - 0x1p-12f;
-    expect((double)(af * af + cf), 0, "a * a + c rounded twice in float");
-    expect((double)fmaf(af, af, cf), 0x1p-26, "fmaf rounded once");
+    expectf(af * af + cf, 0, "a * a + c rounded twice in float");
+    expectf(fmaf(af, af, cf), 0x1p-26f, "fmaf rounded once");
 }
 
 void uh_lane_check(void)
