@@ -30,8 +30,13 @@ static void compute(mpfr_t v, enum ref_function f, mpfr_t x)
         mpfr_ui_div(v, 1, v, MPFR_RNDN);
         break;
     case REF_SOFTPLUS:
-        mpfr_exp(v, x, MPFR_RNDN);
+        /* max(x, 0) + log(1 + exp(-|x|)) */
+        mpfr_abs(v, x, MPFR_RNDN);
+        mpfr_neg(v, v, MPFR_RNDN);
+        mpfr_exp(v, v, MPFR_RNDN);
         mpfr_log1p(v, v, MPFR_RNDN);
+        if (mpfr_sgn(x) > 0)
+            mpfr_add(v, v, x, MPFR_RNDN);
         break;
     case REF_SIN:
         mpfr_sin(v, x, MPFR_RNDN);
@@ -60,8 +65,8 @@ double ref_error(enum ref_function f, enum ref_format format, double x,
         error = mpfr_get_d(v, MPFR_RNDN) == y ? 0 : HUGE_VAL;
     } else {
         long unit = (long)mpfr_get_exp(v) - digits;
-        if (unit < least)
-            unit = least;
+        unit = unit < least ? least : unit;
+        unit = unit > largest - digits ? largest - digits : unit;
         /* Overflow: infinity stands for 2^largest. */
         if (isinf(y))
             mpfr_set_si_2exp(w, y > 0 ? 1 : -1, largest, MPFR_RNDN);

@@ -17,9 +17,9 @@ enum ref_function {
 };
 
 /* How far y is from f(x), in units of the last place of f(x) in a binary
- * format: FLT for y computed in float, DBL in double.  0 when both are NaN or
- * the same infinity; HUGE_VAL when only one is, or when y is 0 or infinite
- * although f(x) does not round to that. */
+ * format, FLT for float, DBL for double; beyond its largest number, in units
+ * of the last place of that.  0 when both are NaN or the same infinity;
+ * HUGE_VAL when only one is NaN, or for a wrong exact infinity or zero. */
 enum ref_format { REF_FLT, REF_DBL };
 double ref_error(enum ref_function f, enum ref_format format, double x,
                  double y);
