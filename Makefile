@@ -172,9 +172,15 @@ build/lib/%.o: lib/%.c build/settings
 -include $(wildcard build/lib/*.d build/tests/*.d)
 $(library): $(objects)
 	@rm -f $@ && ar rcD $@ $^
-$T/%: tools/%.c $(library) build/settings
+# (a tool, too, is newer only if its program changed)
+$T/%.debug: tools/%.c $(library) build/settings
 	$(say) CC $<
-	@$(CC) $(CFLAGS) -Ilib $< $(library) $(LDLIBS) -o $@
+	@$(CC) $(CFLAGS) -Ilib $< $(library) $(LDLIBS) -Wl,--build-id=none -o $@
+	@strip -g -o $T/$*.new $@
+	@$(call keep,$T/$*.new,$T/$*)
+tools := $(patsubst tools/%.c,$T/%,$(wildcard tools/*.c))
+$(tools): $T/%: $T/%.debug
+	@test -e $@ || strip -g -o $@ $<
 
 # ---- steps -------------------------------------------------------------------
 # Compiled with line numbers, for gcc and gdb; then stripped of them.  A run
@@ -249,8 +255,11 @@ endef
 $(foreach e,$(steps),$(eval $(call step_rules,$e)))
 
 # ---- ledgers -------------------------------------------------------------------
+# (the list of steps is noted, so that a step taken away is noticed)
 define chapter_rules
-$B/$1.jsonl: $(patsubst %,$B/$1/%/.done,$($1.steps)) $S/$1/claims $T/ledger
+$(call note,$B/steps.$1,$($1.steps))
+$B/steps.$1: ;
+$B/$1.jsonl: $B/steps.$1 $(patsubst %,$B/$1/%/.done,$($1.steps)) $S/$1/claims $T/ledger
 	@$T/ledger merge --chapter $1 --profile $(PROFILE) --rules $S/$1/claims --out $$@ \
 	   $(patsubst %,$B/$1/%/records.jsonl,$($1.steps))
 .PHONY: $1
@@ -341,7 +350,7 @@ check-quick: $(addsuffix .passed,$(programs) $(chapter_tests)) $(ledgers) $T/sou
 	     END { printf "%d tests passed, %d skipped\n", passed, skipped }'
 
 why:
-	@tools/why $(FILE)
+	@PROFILE=$(PROFILE) tools/why $(FILE)
 bench:
 	@tools/bench
 endif
