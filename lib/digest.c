@@ -23,6 +23,24 @@ static uint32_t rotate_right(uint32_t x, unsigned by)
     return (x >> by) | (x << (32 - by));
 }
 
+/* One step of section 6.2.2, item 3.  The working variables a, ..., h are
+ * v[first], v[first + 1], ... modulo 8: instead of moving all of them down by
+ * one place, the next step begins one place lower. */
+static inline __attribute__((always_inline)) void
+one_round(uint32_t v[8], size_t first, uint32_t wk)
+{
+    uint32_t a = v[first], b = v[(first + 1) % 8], c = v[(first + 2) % 8];
+    uint32_t e = v[(first + 4) % 8], f = v[(first + 5) % 8];
+    uint32_t g = v[(first + 6) % 8];
+    uint32_t s1 =
+        rotate_right(e, 6) ^ rotate_right(e, 11) ^ rotate_right(e, 25);
+    uint32_t t1 = v[(first + 7) % 8] + s1 + ((e & f) ^ (~e & g)) + wk;
+    uint32_t s0 =
+        rotate_right(a, 2) ^ rotate_right(a, 13) ^ rotate_right(a, 22);
+    v[(first + 3) % 8] += t1;
+    v[(first + 7) % 8] = t1 + s0 + ((a & b) ^ (a & c) ^ (b & c));
+}
+
 static void hash_block(uint32_t h[8], const uint8_t *block)
 {
     uint32_t w[64];
@@ -37,18 +55,15 @@ static void hash_block(uint32_t h[8], const uint8_t *block)
     }
     uint32_t v[8];
     memcpy(v, h, sizeof v);
-    for (size_t t = 0; t < 64; t++) {
-        uint32_t a = v[0], e = v[4];
-        uint32_t s1 =
-            rotate_right(e, 6) ^ rotate_right(e, 11) ^ rotate_right(e, 25);
-        uint32_t choice = (e & v[5]) ^ (~e & v[6]);
-        uint32_t t1 = v[7] + s1 + choice + round_constant[t] + w[t];
-        uint32_t s0 =
-            rotate_right(a, 2) ^ rotate_right(a, 13) ^ rotate_right(a, 22);
-        uint32_t majority = (a & v[1]) ^ (a & v[2]) ^ (v[1] & v[2]);
-        memmove(v + 1, v, 7 * sizeof v[0]);
-        v[4] += t1;
-        v[0] = t1 + s0 + majority;
+    for (size_t t = 0; t < 64; t += 8) {
+        one_round(v, 0, w[t] + round_constant[t]);
+        one_round(v, 7, w[t + 1] + round_constant[t + 1]);
+        one_round(v, 6, w[t + 2] + round_constant[t + 2]);
+        one_round(v, 5, w[t + 3] + round_constant[t + 3]);
+        one_round(v, 4, w[t + 4] + round_constant[t + 4]);
+        one_round(v, 3, w[t + 5] + round_constant[t + 5]);
+        one_round(v, 2, w[t + 6] + round_constant[t + 6]);
+        one_round(v, 1, w[t + 7] + round_constant[t + 7]);
     }
     for (size_t i = 0; i < 8; i++)
         h[i] += v[i];
