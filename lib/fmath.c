@@ -319,16 +319,24 @@ CORE struct pair reduced_angle(double x, unsigned *quadrant)
 
 CORE double sin_reduced(struct pair r)
 {
-    double z = r.hi * r.hi;
+    /* sin(r) = r - r^3/6 + r^5 p(r^2), the second term as a pair, too. */
+    const double sixth = 0x1.5555555555555p-3, sixth_lo = sixth * 0x1p-54;
+    double z = r.hi * r.hi, z_lo = fma(r.hi, r.hi, -z);
+    double cube = r.hi * z;
+    double cube_lo = fma(r.hi, z_lo, fma(r.hi, z, -cube));
     double p = -0x1.ab17cf930dca4p-41;
     p = fma(p, z, 0x1.61217f03f5d5cp-33);
     p = fma(p, z, -0x1.ae645412bbdd3p-26);
     p = fma(p, z, 0x1.71de3a5460903p-19);
     p = fma(p, z, -0x1.a01a01a019938p-13);
     p = fma(p, z, 0x1.1111111111110p-7);
-    p = fma(p, z, -0x1.5555555555555p-3);
-    /* sin(r) + r.lo cos(r), cos(r) = 1 - z/2 is near enough. */
-    return r.hi + fma(r.hi * z, p, fma(-0.5 * z, r.lo, r.lo));
+    double second = cube * sixth;
+    double second_lo = fma(cube, sixth, -second);
+    second_lo += fma(cube_lo, sixth, cube * sixth_lo);
+    struct pair y = fast_sum(r.hi, -second);
+    /* r.lo cos(r), where cos(r) = 1 - z/2 is near enough. */
+    double tail = fma(-0.5 * z, r.lo, r.lo) - second_lo;
+    return y.hi + (y.lo + fma(cube * z, p, tail));
 }
 
 CORE double cos_reduced(struct pair r)

@@ -53,9 +53,9 @@ static const struct {
     {"tanh", uh_tanh, portable_tanh, REF_TANH, 0.6, -20, 20, 0.1733, 0.1},
     {"sigmoid", uh_sigmoid, portable_sigmoid, REF_SIGMOID, 0.54, -745, 40, 0,
      2},
-    {"sin", uh_sin, portable_sin, REF_SIN, 0.76, -0x1.921fb54442d18p+21,
+    {"sin", uh_sin, portable_sin, REF_SIN, 0.6, -0x1.921fb54442d18p+21,
      0x1.921fb54442d18p+21, 0, 1.6},
-    {"cos", uh_cos, portable_cos, REF_COS, 0.76, -0x1.921fb54442d18p+21,
+    {"cos", uh_cos, portable_cos, REF_COS, 0.6, -0x1.921fb54442d18p+21,
      0x1.921fb54442d18p+21, 0, 1.6},
 };
 
