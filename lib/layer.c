@@ -10,7 +10,10 @@
 
 #include <string.h>
 
-enum { CHUNK = 4096 }; /* entries that a cell of a pointwise layer takes */
+enum {
+    CHUNK = 4096, /* entries that are worth a cell of their own */
+    BLOCK = 16
+};
 
 static const char *const words[] = {
     "dense",     "conv",    "maxpool", "meanpool", "relu",
@@ -29,15 +32,41 @@ int uh_kind_pointwise(enum uh_kind kind)
 
 /* -- entry by entry ------------------------------------------------------ */
 
+/* In blocks of a constant size, which compilers vectorize. */
+static void relu(size_t n, const float *restrict x, float *restrict y)
+{
+    size_t i = 0;
+    for (; i + BLOCK <= n; i += BLOCK) {
+        for (size_t j = i; j < i + BLOCK; j++) {
+            y[j] = x[j] > 0 ? x[j] : 0;
+        }
+    }
+    for (; i < n; i++) {
+        y[i] = x[i] > 0 ? x[i] : 0;
+    }
+}
+
+static void relu_backward(size_t n, const float *restrict x,
+                          const float *restrict dy, float *restrict dx)
+{
+    size_t i = 0;
+    for (; i + BLOCK <= n; i += BLOCK) {
+        for (size_t j = i; j < i + BLOCK; j++) {
+            dx[j] = x[j] > 0 ? dy[j] : 0;
+        }
+    }
+    for (; i < n; i++) {
+        dx[i] = x[i] > 0 ? dy[i] : 0;
+    }
+}
+
 static void point_forward(const struct uh_layer *layer, size_t n,
                           const float *x, float *y)
 {
     float value = layer->value;
     switch (layer->kind) {
     case UH_RELU:
-        for (size_t i = 0; i < n; i++) {
-            y[i] = x[i] > 0 ? x[i] : 0;
-        }
+        relu(n, x, y);
         break;
     case UH_LEAKYRELU:
         for (size_t i = 0; i < n; i++) {
@@ -71,9 +100,7 @@ static void point_backward(const struct uh_layer *layer, size_t n,
     float value = layer->value;
     switch (layer->kind) {
     case UH_RELU:
-        for (size_t i = 0; i < n; i++) {
-            dx[i] = x[i] > 0 ? dy[i] : 0;
-        }
+        relu_backward(n, x, dy, dx);
         break;
     case UH_LEAKYRELU:
         for (size_t i = 0; i < n; i++) {

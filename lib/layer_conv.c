@@ -59,94 +59,144 @@ static void inside(size_t outs, size_t stride, size_t shift, size_t pad,
     }
 }
 
-/* One row of the unfolding: in-channel plane x seen through kernel place
- * (i, j), places entries. */
-static void unfold_row(const struct uh_layer *layer, size_t i, size_t j,
-                       const float *restrict x, float *restrict row)
+/* memcpy for the short rows of an image: a call costs more than the copy. */
+static inline void copy_row(size_t n, const float *restrict from,
+                            float *restrict to)
 {
-    size_t width = layer->out.width, step = layer->stride[1];
-    size_t top, bottom, left, right;
-    size_t down = i * layer->dilation[0], along = j * layer->dilation[1];
-    inside(layer->out.height, layer->stride[0], down, layer->pad[0],
-           layer->in.height, &top, &bottom);
-    inside(width, step, along, layer->pad[1], layer->in.width, &left, &right);
-    memset(row, 0, top * width * sizeof *row);
-    for (size_t oy = top; oy < bottom; oy++) {
-        size_t iy = oy * layer->stride[0] + down - layer->pad[0];
-        const float *from = x + iy * layer->in.width;
-        float *to = row + oy * width;
-        for (size_t ox = 0; ox < left; ox++) {
-            to[ox] = 0;
-        }
-        if (left < right && step == 1) {
-            memcpy(to + left, from + (left + along - layer->pad[1]),
-                   (right - left) * sizeof *to);
-        } else {
-            for (size_t ox = left; ox < right; ox++) {
-                to[ox] = from[ox * step + along - layer->pad[1]];
-            }
-        }
-        for (size_t ox = right; ox < width; ox++) {
-            to[ox] = 0;
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        memcpy(to + i, from + i, 8 * sizeof *to);
+    }
+    for (; i + 4 <= n; i += 4) {
+        memcpy(to + i, from + i, 4 * sizeof *to);
+    }
+    for (; i < n; i++) {
+        to[i] = from[i];
+    }
+}
+
+static inline void add_row(size_t n, const float *restrict from,
+                           float *restrict to)
+{
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4) {
+        for (size_t j = i; j < i + 4; j++) {
+            to[j] += from[j];
         }
     }
-    memset(row + bottom * width, 0,
-           (layer->out.height - bottom) * width * sizeof *row);
+    for (; i < n; i++) {
+        to[i] += from[i];
+    }
+}
+
+static inline void clear_row(size_t n, float *to)
+{
+    for (size_t i = 0; i < n; i++) {
+        to[i] = 0;
+    }
+}
+
+/* What of the output a kernel place sees inside the image: rows top <= oy <
+ * bottom, columns left <= ox < right; the first of them sees entry `first` of
+ * the plane, the next row's `down` behind it. */
+struct view {
+    size_t top, bottom, left, right, first, down, step;
+    size_t height, width; /* of the output */
+};
+
+static struct view view_of(const struct uh_layer *layer, size_t i, size_t j)
+{
+    struct view v = {.step = layer->stride[1],
+                     .height = layer->out.height,
+                     .width = layer->out.width};
+    size_t low = i * layer->dilation[0], along = j * layer->dilation[1];
+    inside(v.height, layer->stride[0], low, layer->pad[0], layer->in.height,
+           &v.top, &v.bottom);
+    inside(v.width, v.step, along, layer->pad[1], layer->in.width, &v.left,
+           &v.right);
+    if (v.top == v.bottom || v.left == v.right) {
+        v.top = v.bottom = v.left = v.right = 0;
+        return v;
+    }
+    v.first =
+        (v.top * layer->stride[0] + low - layer->pad[0]) * layer->in.width +
+        (v.left * v.step + along - layer->pad[1]);
+    v.down = layer->stride[0] * layer->in.width;
+    return v;
+}
+
+/* A row of the unfolding: the plane x seen through v, padding as zeros. */
+static inline void unfold_row(const struct view *v, const float *restrict x,
+                              float *restrict row)
+{
+    const float *from = x + v->first;
+    clear_row(v->top * v->width, row);
+    row += v->top * v->width;
+    for (size_t oy = v->top; oy < v->bottom; oy++, from += v->down) {
+        clear_row(v->left, row);
+        if (v->step == 1) {
+            copy_row(v->right - v->left, from, row + v->left);
+        } else {
+            for (size_t o = 0; o < v->right - v->left; o++) {
+                row[v->left + o] = from[o * v->step];
+            }
+        }
+        clear_row(v->width - v->right, row + v->right);
+        row += v->width;
+    }
+    clear_row((v->height - v->bottom) * v->width, row);
 }
 
 /* Adds a row of the gradient to the unfolding back to the plane. */
-static void fold_row(const struct uh_layer *layer, size_t i, size_t j,
-                     const float *restrict row, float *restrict x)
+static inline void fold_row(const struct view *v, const float *restrict row,
+                            float *restrict x)
 {
-    size_t width = layer->out.width, step = layer->stride[1];
-    size_t top, bottom, left, right;
-    size_t down = i * layer->dilation[0], along = j * layer->dilation[1];
-    inside(layer->out.height, layer->stride[0], down, layer->pad[0],
-           layer->in.height, &top, &bottom);
-    inside(width, step, along, layer->pad[1], layer->in.width, &left, &right);
-    if (left == right) {
-        return;
-    }
-    for (size_t oy = top; oy < bottom; oy++) {
-        size_t iy = oy * layer->stride[0] + down - layer->pad[0];
-        const float *from = row + oy * width + left;
-        float *to =
-            x + iy * layer->in.width + (left * step + along - layer->pad[1]);
-        for (size_t o = 0; o < right - left; o++) {
-            to[o * step] += from[o];
+    float *to = x + v->first;
+    row += v->top * v->width + v->left;
+    for (size_t oy = v->top; oy < v->bottom; oy++, to += v->down) {
+        if (v->step == 1) {
+            add_row(v->right - v->left, row, to);
+        } else {
+            for (size_t o = 0; o < v->right - v->left; o++) {
+                to[o * v->step] += row[o];
+            }
         }
+        row += v->width;
     }
 }
 
-/* cols is (terms, images * places); x the first image's group of channels. */
+/* Visits the rows of (terms, images * places) that kernel place (i, j) owns,
+ * one per in-channel and image; x is the first image's group of channels. */
 static void unfold(const struct uh_layer *layer, const struct plan *p,
                    size_t images, const float *x, float *cols)
 {
     size_t image = uh_shape_size(layer->in), ld = images * p->places;
-    for (size_t c = 0; c < p->ins; c++) {
-        for (size_t i = 0; i < layer->kernel[0]; i++) {
-            for (size_t j = 0; j < layer->kernel[1]; j++, cols += ld) {
-                for (size_t m = 0; m < images; m++) {
-                    unfold_row(layer, i, j,
-                               x + m * image + c * plane(layer->in),
-                               cols + m * p->places);
-                }
+    size_t kernel = layer->kernel[0] * layer->kernel[1];
+    for (size_t k = 0; k < kernel; k++) {
+        struct view v =
+            view_of(layer, k / layer->kernel[1], k % layer->kernel[1]);
+        for (size_t c = 0; c < p->ins; c++) {
+            float *row = cols + (c * kernel + k) * ld;
+            for (size_t m = 0; m < images; m++, row += p->places) {
+                unfold_row(&v, x + m * image + c * plane(layer->in), row);
             }
         }
     }
 }
 
+/* The kernel places stay in order, which is the order of the sums. */
 static void fold(const struct uh_layer *layer, const struct plan *p,
                  size_t images, const float *cols, float *x)
 {
     size_t image = uh_shape_size(layer->in), ld = images * p->places;
-    for (size_t c = 0; c < p->ins; c++) {
-        for (size_t i = 0; i < layer->kernel[0]; i++) {
-            for (size_t j = 0; j < layer->kernel[1]; j++, cols += ld) {
-                for (size_t m = 0; m < images; m++) {
-                    fold_row(layer, i, j, cols + m * p->places,
-                             x + m * image + c * plane(layer->in));
-                }
+    size_t kernel = layer->kernel[0] * layer->kernel[1];
+    for (size_t k = 0; k < kernel; k++) {
+        struct view v =
+            view_of(layer, k / layer->kernel[1], k % layer->kernel[1]);
+        for (size_t c = 0; c < p->ins; c++) {
+            const float *row = cols + (c * kernel + k) * ld;
+            for (size_t m = 0; m < images; m++, row += p->places) {
+                fold_row(&v, row, x + m * image + c * plane(layer->in));
             }
         }
     }
@@ -158,8 +208,7 @@ static void gather(const struct plan *p, size_t images, size_t image,
 {
     for (size_t o = 0; o < p->outs; o++) {
         for (size_t m = 0; m < images; m++, rows += p->places) {
-            memcpy(rows, y + m * image + o * p->places,
-                   p->places * sizeof *rows);
+            copy_row(p->places, y + m * image + o * p->places, rows);
         }
     }
 }
@@ -169,8 +218,7 @@ static void scatter(const struct plan *p, size_t images, size_t image,
 {
     for (size_t o = 0; o < p->outs; o++) {
         for (size_t m = 0; m < images; m++, rows += p->places) {
-            memcpy(y + m * image + o * p->places, rows,
-                   p->places * sizeof *rows);
+            copy_row(p->places, rows, y + m * image + o * p->places);
         }
     }
 }

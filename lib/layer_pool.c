@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+enum { WIDEST = 1024 }; /* columns of an image that max_row takes */
+
 /* What one window sees of an axis. */
 struct span {
     size_t first, last; /* places of the image, first <= i < last */
@@ -65,11 +67,112 @@ static float mean_of(struct span rows, struct span columns, size_t width,
     return sum / (float)(rows.places * columns.places);
 }
 
+/* Four entries at a time, in the compilers' own terms: their vectorizers make
+ * a branch of the comparison, which random images mispredict. */
+typedef float quad __attribute__((vector_size(16)));
+typedef int32_t quad_bits __attribute__((vector_size(16)));
+
+/* best[j] = max(best[j], x[j]) and the winner's place, row + j, for a row. */
+static void max_down(size_t width, uint32_t row, const float *restrict x,
+                     float *restrict best, uint32_t *restrict place)
+{
+    size_t j = 0;
+    for (; j + 4 <= width; j += 4) {
+        quad a, b;
+        quad_bits at, now = {0, 1, 2, 3};
+        memcpy(&a, x + j, sizeof a);
+        memcpy(&b, best + j, sizeof b);
+        memcpy(&at, place + j, sizeof at);
+        now += (int32_t)(row + (uint32_t)j);
+        quad_bits wins = a > b;
+        b = (quad)((wins & (quad_bits)a) | (~wins & (quad_bits)b));
+        at = (wins & now) | (~wins & at);
+        memcpy(best + j, &b, sizeof b);
+        memcpy(place + j, &at, sizeof at);
+    }
+    for (; j < width; j++) {
+        if (x[j] > best[j]) {
+            best[j] = x[j];
+            place[j] = row + (uint32_t)j;
+        }
+    }
+}
+
+/* The first column of a window whose maximum is the window's.  Of equal
+ * entries the one with the lowest place is the first in scan order. */
+static inline size_t max_along(size_t columns, const float *best,
+                               const uint32_t *place)
+{
+    size_t winner = 0;
+    for (size_t j = 1; j < columns; j++) {
+        size_t wins =
+            (size_t)((best[j] > best[winner]) |
+                     ((best[j] >= best[winner]) & (place[j] < place[winner])));
+        winner += (j - winner) & (0 - wins);
+    }
+    return winner;
+}
+
+/* Maxima where all windows lie inside: down the columns first, which are
+ * independent of each other, then along the row. */
+static void max_row(const struct uh_layer *layer, size_t oy, const float *x,
+                    float *y, uint32_t *choice)
+{
+    float best[WIDEST];
+    uint32_t place[WIDEST];
+    size_t width = layer->in.width, columns = layer->kernel[1];
+    uint32_t row = (uint32_t)(oy * layer->stride[0] * width);
+    for (size_t j = 0; j < width; j++) {
+        best[j] = x[row + j];
+        place[j] = row + (uint32_t)j;
+    }
+    for (size_t i = 1; i < layer->kernel[0]; i++) {
+        row += (uint32_t)width;
+        max_down(width, row, x + row, best, place);
+    }
+    for (size_t ox = 0; ox < layer->out.width; ox++) {
+        size_t first = ox * layer->stride[1];
+        size_t winner = first + max_along(columns, best + first, place + first);
+        y[ox] = best[winner];
+        choice[ox] = place[winner];
+    }
+}
+
+static int all_inside(const struct uh_layer *layer)
+{
+    int inside = layer->in.width <= WIDEST;
+    for (int axis = 0; axis < 2; axis++) {
+        size_t in = axis ? layer->in.width : layer->in.height;
+        size_t out = axis ? layer->out.width : layer->out.height;
+        inside &= layer->pad[axis] == 0 &&
+                  (out - 1) * layer->stride[axis] + layer->kernel[axis] <= in;
+    }
+    return inside;
+}
+
+static void max_forward(const struct uh_layer *layer, size_t n, const float *x,
+                        float *y, uint32_t *choice)
+{
+    size_t plane = layer->in.height * layer->in.width;
+    uint32_t dropped[WIDEST];
+    for (size_t c = 0; c < n * layer->in.channels; c++, x += plane) {
+        for (size_t oy = 0; oy < layer->out.height; oy++) {
+            max_row(layer, oy, x, y, choice ? choice : dropped);
+            y += layer->out.width;
+            choice = choice ? choice + layer->out.width : NULL;
+        }
+    }
+}
+
 void uh_layer_pool_forward(const struct uh_layer *layer, size_t n,
                            const float *x, float *y, uint32_t *choice)
 {
     size_t width = layer->in.width, plane = layer->in.height * width;
     uint32_t dropped;
+    if (layer->kind == UH_MAXPOOL && all_inside(layer)) {
+        max_forward(layer, n, x, y, choice);
+        return;
+    }
     for (size_t c = 0; c < n * layer->in.channels; c++, x += plane) {
         for (size_t oy = 0; oy < layer->out.height; oy++) {
             struct span rows = rows_of(layer, oy);
@@ -82,6 +185,18 @@ void uh_layer_pool_forward(const struct uh_layer *layer, size_t n,
                     *y++ = mean_of(rows, columns, width, x);
                 }
             }
+        }
+    }
+}
+
+static void max_backward(const struct uh_layer *layer, size_t n,
+                         const uint32_t *choice, const float *dy, float *dx)
+{
+    size_t in = layer->in.height * layer->in.width;
+    size_t out = layer->out.height * layer->out.width;
+    for (size_t c = 0; c < n * layer->in.channels; c++, dx += in) {
+        for (size_t o = 0; o < out; o++) {
+            dx[*choice++] += *dy++;
         }
     }
 }
@@ -102,15 +217,15 @@ void uh_layer_pool_backward(const struct uh_layer *layer, size_t n,
 {
     size_t width = layer->in.width, plane = layer->in.height * width;
     memset(dx, 0, n * layer->in.channels * plane * sizeof *dx);
+    if (layer->kind == UH_MAXPOOL) {
+        max_backward(layer, n, choice, dy, dx);
+        return;
+    }
     for (size_t c = 0; c < n * layer->in.channels; c++, dx += plane) {
         for (size_t oy = 0; oy < layer->out.height; oy++) {
             struct span rows = rows_of(layer, oy);
             for (size_t ox = 0; ox < layer->out.width; ox++) {
-                if (layer->kind == UH_MAXPOOL) {
-                    dx[*choice++] += *dy++;
-                } else {
-                    spread_mean(rows, columns_of(layer, ox), width, *dy++, dx);
-                }
+                spread_mean(rows, columns_of(layer, ox), width, *dy++, dx);
             }
         }
     }
