@@ -119,12 +119,18 @@ void uh_net_init(struct uh_net *net, const char *stream)
 
 static void digest_floats(struct uh_digest *digest, size_t n, const float *v)
 {
+    uint8_t bytes[4096];
+    size_t used = 0;
     for (size_t i = 0; i < n; i++) {
         uint32_t bits;
         memcpy(&bits, &v[i], sizeof bits);
-        uint8_t bytes[4] = {(uint8_t)bits, (uint8_t)(bits >> 8),
-                            (uint8_t)(bits >> 16), (uint8_t)(bits >> 24)};
-        uh_digest_add(digest, bytes, sizeof bytes);
+        for (int shift = 0; shift < 32; shift += 8) {
+            bytes[used++] = (uint8_t)(bits >> shift);
+        }
+        if (used == sizeof bytes || i + 1 == n) {
+            uh_digest_add(digest, bytes, used);
+            used = 0;
+        }
     }
 }
 

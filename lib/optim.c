@@ -7,7 +7,7 @@
 
 enum {
     CELL = 1 << 15, /* parameters of a cell */
-    BLOCK = 1 << 10 /* parameters at a time, their gradients on the stack */
+    LANES = 32      /* parameters at a time */
 };
 
 void uh_optim_start(struct uh_optim *optim, size_t count,
@@ -51,41 +51,75 @@ struct update {
     float root; /* adam: sqrt(1 - beta2^t) */
 };
 
-static void sgd(const struct update *u, size_t at, size_t n, float *restrict g)
+/* The functions below are called with n = LANES but for the last few
+ * parameters, so that compilers see a constant and vectorize. */
+
+static inline void sum_shards(const struct update *u, size_t at, size_t n,
+                              float g[LANES])
 {
-    float *restrict w = u->w + at;
-    float decay = u->optim->decay, momentum = u->optim->momentum;
-    float rate = u->rate;
-    if (decay != 0) {
+    memcpy(g, u->gradient[0] + at, n * sizeof *g);
+    for (size_t s = 1; s < u->shards; s++) {
+        const float *more = u->gradient[s] + at;
         for (size_t i = 0; i < n; i++) {
-            g[i] += decay * w[i];
-        }
-    }
-    if (momentum != 0) {
-        float *restrict v = u->optim->first + at;
-        for (size_t i = 0; i < n; i++) {
-            v[i] = momentum * v[i] + g[i];
-            w[i] -= rate * v[i];
-        }
-    } else {
-        for (size_t i = 0; i < n; i++) {
-            w[i] -= rate * g[i];
+            g[i] += more[i];
         }
     }
 }
 
-static void adam(const struct update *u, size_t at, size_t n, float *restrict g)
+static inline void decay(const struct update *u, size_t at, size_t n,
+                         float g[LANES])
+{
+    const float *w = u->w + at;
+    for (size_t i = 0; i < n; i++) {
+        g[i] += u->optim->decay * w[i];
+    }
+}
+
+static inline void sgd(const struct update *u, size_t at, size_t n,
+                       const float *restrict g)
+{
+    float *restrict w = u->w + at;
+    const float rate = u->rate, momentum = u->optim->momentum;
+    if (!u->optim->first) {
+        for (size_t i = 0; i < n; i++) {
+            w[i] -= rate * g[i];
+        }
+        return;
+    }
+    float *restrict v = u->optim->first + at;
+    for (size_t i = 0; i < n; i++) {
+        v[i] = momentum * v[i] + g[i];
+        w[i] -= rate * v[i];
+    }
+}
+
+static inline void adam(const struct update *u, size_t at, size_t n,
+                        const float *restrict g)
 {
     float *restrict w = u->w + at;
     float *restrict m = u->optim->first + at;
     float *restrict v = u->optim->second + at;
-    float b1 = u->optim->beta1, b2 = u->optim->beta2;
-    float c1 = 1 - b1, c2 = 1 - b2, decay = u->optim->decay;
+    const float b1 = u->optim->beta1, b2 = u->optim->beta2;
+    const float c1 = 1 - b1, c2 = 1 - b2, epsilon = u->optim->epsilon;
+    const float rate = u->rate, root = u->root;
     for (size_t i = 0; i < n; i++) {
-        float d = g[i] + decay * w[i];
-        m[i] = b1 * m[i] + c1 * d;
-        v[i] = b2 * v[i] + c2 * d * d;
-        w[i] -= u->rate * m[i] / (sqrtf(v[i]) / u->root + u->optim->epsilon);
+        m[i] = b1 * m[i] + c1 * g[i];
+        v[i] = b2 * v[i] + c2 * g[i] * g[i];
+        w[i] -= rate * m[i] / (sqrtf(v[i]) / root + epsilon);
+    }
+}
+
+static inline void update(const struct update *u, size_t at, size_t n)
+{
+    float g[LANES];
+    sum_shards(u, at, n, g);
+    if (u->optim->decay != 0) {
+        decay(u, at, n, g);
+    }
+    if (u->optim->rule == UH_ADAM) {
+        adam(u, at, n, g);
+    } else {
+        sgd(u, at, n, g);
     }
 }
 
@@ -93,23 +127,13 @@ static void update_cell(void *context, size_t index, struct uh_pool *serial)
 {
     (void)serial;
     const struct update *u = context;
-    size_t end = index * CELL + CELL;
+    size_t at = index * CELL, end = at + CELL;
     end = end < u->optim->count ? end : u->optim->count;
-    float g[BLOCK];
-    for (size_t at = index * CELL; at < end; at += BLOCK) {
-        size_t n = end - at < BLOCK ? end - at : BLOCK;
-        memcpy(g, u->gradient[0] + at, n * sizeof *g);
-        for (size_t s = 1; s < u->shards; s++) {
-            const float *restrict more = u->gradient[s] + at;
-            for (size_t i = 0; i < n; i++) {
-                g[i] += more[i];
-            }
-        }
-        if (u->optim->rule == UH_ADAM) {
-            adam(u, at, n, g);
-        } else {
-            sgd(u, at, n, g);
-        }
+    for (; at + LANES <= end; at += LANES) {
+        update(u, at, LANES);
+    }
+    if (at < end) {
+        update(u, at, end - at);
     }
 }
 
