@@ -206,50 +206,61 @@ static void find_modules(struct modules *m, const char *path)
     qsort(m->name, m->count, sizeof *m->name, by_name);
 }
 
-static void each_file(const struct modules *m, const char *ending,
-                      void (*act)(const char *path, void *context),
-                      void *context)
+/* The files of the modules, each once, in the order of their names. */
+struct files {
+    const char *path[4 * MODULES];
+    size_t count;
+};
+
+static void list_files(const struct modules *m, struct files *files,
+                       const char *const endings[], size_t kinds)
 {
-    for (size_t i = 0; i < m->count; i++) {
-        char pattern[512];
+    for (size_t i = 0; i < m->count * kinds; i++) {
         glob_t found;
-        snprintf(pattern, sizeof pattern, "lib/%s%s", m->name[i], ending);
+        char *pattern = uh_arena_format(m->arena, "lib/%s%s",
+                                        m->name[i / kinds], endings[i % kinds]);
         int status = glob(pattern, 0, NULL, &found);
         for (size_t k = 0; status == 0 && k < found.gl_pathc; k++) {
-            act(found.gl_pathv[k], context);
+            UH_REQUIRE(files->count < 4 * MODULES, "too many files");
+            files->path[files->count++] =
+                uh_arena_text(m->arena, found.gl_pathv[k]);
         }
         globfree(&found);
     }
+    qsort(files->path, files->count, sizeof *files->path, by_name);
+    size_t kept = 0;
+    for (size_t i = 0; i < files->count; i++) {
+        if (kept == 0 || strcmp(files->path[kept - 1], files->path[i]) != 0) {
+            files->path[kept++] = files->path[i];
+        }
+    }
+    files->count = kept;
 }
 
-static void print_object(const char *path, void *context)
+static void print_objects(struct modules *m)
 {
-    (void)context;
-    printf("build/%.*s.o\n", (int)(strlen(path) - 2), path);
-}
-
-struct pile {
-    struct uh_arena *arena;
-    FILE *out;
-};
-
-static void pile_up(const char *path, void *context)
-{
-    struct pile *pile = context;
-    fprintf(pile->out, "%s\n", path);
-    copy_text(read_text(pile->arena, path), pile->out);
+    static const char *const endings[] = {".c", "_*.c"};
+    struct files *files = uh_arena_alloc(m->arena, 1, sizeof *files);
+    list_files(m, files, endings, 2);
+    for (size_t i = 0; i < files->count; i++) {
+        const char *path = files->path[i];
+        printf("build/%.*s.o\n", (int)(strlen(path) - 2), path);
+    }
 }
 
 static void print_digest(struct modules *m, const char *path)
 {
+    static const char *const endings[] = {".h", ".c", "_*.c"};
+    struct files *files = uh_arena_alloc(m->arena, 1, sizeof *files);
+    list_files(m, files, endings, 3);
     char *text;
     size_t size;
     FILE *out = open_memstream(&text, &size);
-    struct pile pile = {m->arena, out};
     copy_text(read_text(m->arena, path), out);
-    each_file(m, ".h", pile_up, &pile);
-    each_file(m, ".c", pile_up, &pile);
-    each_file(m, "_*.c", pile_up, &pile);
+    for (size_t i = 0; i < files->count; i++) {
+        fprintf(out, "%s\n", files->path[i]);
+        copy_text(read_text(m->arena, files->path[i]), out);
+    }
     fclose(out);
     char hex[65];
     uh_digest_of(text, size, hex);
@@ -281,8 +292,7 @@ int main(int argc, char **argv)
                 puts(m.name[i]);
             }
         } else if (strcmp(mode, "objects") == 0) {
-            each_file(&m, ".c", print_object, NULL);
-            each_file(&m, "_*.c", print_object, NULL);
+            print_objects(&m);
         } else if (strcmp(mode, "digest") == 0) {
             print_digest(&m, argv[2]);
         } else {
