@@ -67,7 +67,8 @@ static void assert_refused(struct uh_arena *arena, const char *header,
 static void npy_round_trip_keeps_every_bit(void **state)
 {
     const float f32[6] = {1.5f, -0.0f, FLT_TRUE_MIN, FLT_MAX, NAN, -INFINITY};
-    const double f64[6] = {1.1, -0.0, DBL_TRUE_MIN, DBL_MAX, NAN, -INFINITY};
+    const double f64[6] = {1.1,     -0.0,        DBL_TRUE_MIN,
+                           DBL_MAX, (double)NAN, (double)-INFINITY};
     const size_t dims[3] = {2, 1, 3};
     char a[2 * PATH], b[2 * PATH];
     path_in(a, folder, "a.npy");
@@ -200,7 +201,7 @@ static void npy_require_finite_finds_a_nan_and_an_infinity(void **state)
 {
     (void)state;
     const float f32[3] = {1, 2, NAN};
-    const double f64[3] = {1, -INFINITY, 3};
+    const double f64[3] = {1, (double)-INFINITY, 3};
     struct uh_error error;
     struct uh_npy npy = {.count = 3, .f32 = f32};
     assert_int_equal(uh_npy_require_finite(&npy, "f", &error), UH_NOT_FINITE);

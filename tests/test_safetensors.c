@@ -320,7 +320,7 @@ static void safetensors_messages_stay_on_one_line(void **state)
 static void safetensors_require_finite_finds_a_nan_of_each_type(void **state)
 {
     const float f32[3] = {1, 2, NAN};
-    const double f64[2] = {-INFINITY, 0};
+    const double f64[2] = {(double)-INFINITY, 0};
     const uint16_t f16[2] = {0x7bff, 0x7c00}, bf16[1] = {0x7fc0};
     const struct uh_stored_tensor bad[] = {
         {.name = "w", .dtype = UH_F32, .rank = 1, .dims = {3}, .data = f32},
