@@ -70,6 +70,17 @@ enum uh_shapes_latent {
     UH_SHAPES_LATENTS      /* how many */
 };
 
+/* A texture multiplies its color by 1 + contrast * p.  With u the coordinate
+ * along its angle and v the one across it, both from the image's first pixel,
+ * in periods, plus phase; b(t) = 2 - 8 |t - the nearest integer|, held to
+ * [-1,1]; and du, dv the distances of u, v from the nearest half:
+ *   plain    p = 0
+ *   stripes  p = b(u)
+ *   checker  p = b(u) b(v)
+ *   dots     p = 3 - 20 (du^2 + dv^2), held to [-1,1]
+ *   weave    p = (b(u) + b(u/2 + sqrt(3)/2 v) + b(u/2 - sqrt(3)/2 v)) / 3
+ */
+
 /* The first count images of a split.
  *
  * Split    any word without '/'; "train" and "test" are those of the report.

@@ -364,6 +364,52 @@ static void textures_follow_their_angle(void **state)
     }
 }
 
+static double band(double t)
+{
+    return fmin(1, fmax(-1, 2 - 8 * fabs(remainder(t, 1))));
+}
+
+/* The header's formulas, with libm, for ground and shape. */
+static void textures_follow_their_formulas(void **state)
+{
+    (void)state;
+    const double root = sqrt(3) / 2;
+    for (int kind = 0; kind < 5; kind++)
+        for (int fore = 0; fore < 2; fore++) {
+            const size_t at =
+                fore ? 0 : UH_SHAPES_BACK_RED - UH_SHAPES_FORE_RED;
+            const double angle = 0.7, period = 5.5, u0 = 0.3, v0 = 0.85;
+            float latent[UH_SHAPES_LATENTS];
+            double rgb[NUMBERS];
+            plain(latent);
+            latent[UH_SHAPES_RADIUS] = fore ? 13 : 5;
+            latent[UH_SHAPES_FORE_RED + at] = 0.5f;
+            latent[UH_SHAPES_FORE_TEXTURE + at] = (float)kind;
+            latent[UH_SHAPES_FORE_CONTRAST + at] = 0.5f;
+            latent[UH_SHAPES_FORE_PERIOD + at] = (float)period;
+            latent[UH_SHAPES_FORE_ANGLE + at] = (float)angle;
+            latent[UH_SHAPES_FORE_PHASE_U + at] = (float)u0;
+            latent[UH_SHAPES_FORE_PHASE_V + at] = (float)v0;
+            uh_shapes_draw(DISC, latent, rgb);
+            for (size_t k = 0; k < PIXELS; k++) {
+                double x = (double)(k % SIDE), y = (double)(k / SIDE);
+                double r = hypot(x - 15.5, y - 15.5);
+                if (fore ? r > 12 : r < 6)
+                    continue;
+                double u = (cos(angle) * x + sin(angle) * y) / period + u0;
+                double v = (cos(angle) * y - sin(angle) * x) / period + v0;
+                double du = remainder(u - 0.5, 1), dv = remainder(v - 0.5, 1);
+                double pattern[5] = {
+                    0, band(u), band(u) * band(v),
+                    fmin(1, fmax(-1, 3 - 20 * (du * du + dv * dv))),
+                    (band(u) + band(u / 2 + root * v) +
+                     band(u / 2 - root * v)) /
+                        3};
+                assert_near(rgb[k], 0.5 * (1 + 0.5 * pattern[kind]), 1e-5);
+            }
+        }
+}
+
 static void light_grows_in_its_direction(void **state)
 {
     (void)state;
@@ -554,6 +600,7 @@ int main(void)
         cmocka_unit_test(plain_images_are_two_colors_mixed_by_the_mask),
         cmocka_unit_test(textures_have_their_period_phase_and_mean),
         cmocka_unit_test(textures_follow_their_angle),
+        cmocka_unit_test(textures_follow_their_formulas),
         cmocka_unit_test(light_grows_in_its_direction),
         cmocka_unit_test(blobs_shade_the_ground_not_the_shape),
         cmocka_unit_test(

@@ -143,6 +143,18 @@ static void each_block_of_ten_shows_every_class_once(void **state)
         assert_in_range(first[c], 3, 37);
 }
 
+static void classes_come_from_the_streams_of_the_header(void **state)
+{
+    struct fixture *f = *state;
+    for (size_t block = 0; block < COUNT / 10; block++) {
+        struct uh_stream s = uh_stream_open("strokes/train/order/%zu", block);
+        uint32_t order[10];
+        uh_stream_permutation(&s, 10, order);
+        for (size_t k = 0; k < 10; k++)
+            assert_int_equal(f->set.y[10 * block + k], order[k]);
+    }
+}
+
 static void pixels_are_bytes_divided_by_255(void **state)
 {
     struct fixture *f = *state;
@@ -342,6 +354,108 @@ static void height_and_aspect_scale_the_digit(void **state)
         assert_near(high[1] - low[1] + 1, 22, 1.5);
         assert_true(high[0] - low[0] + 1 <= 0.5 * 24 / 2 + 3);
     }
+}
+
+/* Ink of the row, and its mean column, at height v of the upright skeleton. */
+static double row_of(const double ink[], double v, double *column)
+{
+    double sum = 0, at = 0;
+    size_t row = (size_t)(13.5 + 9 * v);
+    for (size_t k = 0; k < SIDE; k++) {
+        sum += ink[row * SIDE + k];
+        at += ink[row * SIDE + k] * (double)k;
+    }
+    *column = at / sum;
+    return sum;
+}
+
+/* The 1 without serif is two spans down, so the wave's argument at height v
+ * is (v + 1) / 6 + phase. */
+static void pressure_changes_the_width_along_the_way(void **state)
+{
+    (void)state;
+    for (float phase = 0; phase < 1; phase += 0.125f)
+        for (int row = 6; row < 22; row++) {
+            double v = (row - 13.5) / 9, sum = 0, column;
+            for (int place = 0; place < 8; place++) {
+                float latent[UH_STROKES_LATENTS];
+                double ink[PIXELS];
+                plain(latent);
+                latent[UH_STROKES_WIDTH] = 3;
+                latent[UH_STROKES_PRESSURE] = 0.3f;
+                latent[UH_STROKES_PHASE] = phase;
+                latent[UH_STROKES_SHIFT_X] = (float)place / 8;
+                uh_strokes_draw(1, latent, ink);
+                sum += row_of(ink, v, &column) / 8;
+            }
+            double turn = (v + 1) / 6 + (double)phase;
+            assert_near(sum, 3 * (1 + 0.3 * sin(2 * acos(-1) * turn)), 0.06);
+        }
+}
+
+static void pen_bends_as_the_header_says(void **state)
+{
+    (void)state;
+    const double pi = acos(-1), w = 0.125;
+    float latent[UH_STROKES_LATENTS];
+    double straight[PIXELS], ink[PIXELS];
+    plain(latent);
+    uh_strokes_draw(1, latent, straight);
+    /* The line runs along u = 0, within 0.04. */
+    for (size_t k = 0; k < 4; k++) {
+        plain(latent);
+        latent[UH_STROKES_WARP_X0 + k] = (float)w;
+        uh_strokes_draw(1, latent, ink);
+        for (int row = 6; row < 22; row++) {
+            double v = (row - 13.5) / 9, before, after;
+            double f[4] = {sin(pi * v), cos(pi * v), 0, 1};
+            row_of(straight, v, &before);
+            row_of(ink, v, &after);
+            assert_near(after - before, 9 * w * f[k], 0.25);
+        }
+    }
+    /* Its ends, v = -1 and 1: only cosines of v and u move them. */
+    for (size_t k = 0; k < 4; k++) {
+        plain(latent);
+        latent[UH_STROKES_WARP_Y0 + k] = (float)w;
+        uh_strokes_draw(1, latent, ink);
+        double f[4] = {0, -1, 0, 1};
+        struct moments a = moments(straight), b = moments(ink);
+        double top = 0, bottom = 0;
+        for (size_t i = 0; i < PIXELS; i++) {
+            top += i / SIDE < 13 ? ink[i] - straight[i] : 0;
+            bottom += i / SIDE > 14 ? ink[i] - straight[i] : 0;
+        }
+        assert_near(top / 2, -9 * w * f[k], 0.3);
+        assert_near(bottom / 2, 9 * w * f[k], 0.3);
+        assert_near(b.mass, a.mass, 0.1 * a.mass);
+    }
+    /* The base of the 1 with serif runs along v = 0.98, u from -0.4 to 0.44:
+     * X2 stretches it, Y2 turns it. */
+    double base[3] = {0, 0, 0}, left[3] = {0, 0, 0}, right[3] = {0, 0, 0};
+    for (size_t k = 0; k < 3; k++) {
+        plain(latent);
+        latent[UH_STROKES_VARIANT] = 2;
+        latent[UH_STROKES_WARP_X2] = k == 1 ? (float)w : 0;
+        latent[UH_STROKES_WARP_Y2] = k == 2 ? (float)w : 0;
+        uh_strokes_draw(1, latent, ink);
+        double at[2] = {0, 0}, sum[2] = {0, 0};
+        for (size_t row = 19; row < SIDE; row++) {
+            for (size_t c = 0; c < SIDE; c++)
+                base[k] += ink[row * SIDE + c];
+            for (size_t side = 0; side < 2; side++) { /* u = -0.28, 0.28 */
+                double here = ink[row * SIDE + (side ? 16 : 11)];
+                sum[side] += here;
+                at[side] += here * (double)row;
+            }
+        }
+        left[k] = at[0] / sum[0];
+        right[k] = at[1] / sum[1];
+    }
+    double ends = sin(0.44 * pi) + sin(0.4 * pi);
+    assert_near(base[1] - base[0], 2 * 9 * w * ends, 0.6);
+    assert_near(right[2] - right[0], 9 * w * sin(pi * 2.5 / 9), 0.25);
+    assert_near(left[2] - left[0], -9 * w * sin(pi * 2.5 / 9), 0.25);
 }
 
 static void latents_lie_where_the_header_says(void **state)
@@ -565,6 +679,7 @@ int main(void)
         cmocka_unit_test(threads_change_no_bit),
         cmocka_unit_test(splits_share_no_image),
         cmocka_unit_test(each_block_of_ten_shows_every_class_once),
+        cmocka_unit_test(classes_come_from_the_streams_of_the_header),
         cmocka_unit_test(pixels_are_bytes_divided_by_255),
         cmocka_unit_test(digest_is_that_of_bytes_then_labels),
         cmocka_unit_test(images_are_their_latents_and_noise),
@@ -575,6 +690,8 @@ int main(void)
         cmocka_unit_test(a_quarter_turn_turns_the_image_clockwise),
         cmocka_unit_test(slant_leans_a_line_to_the_right),
         cmocka_unit_test(height_and_aspect_scale_the_digit),
+        cmocka_unit_test(pressure_changes_the_width_along_the_way),
+        cmocka_unit_test(pen_bends_as_the_header_says),
         cmocka_unit_test(latents_lie_where_the_header_says),
         cmocka_unit_test(every_way_of_writing_occurs),
         cmocka_unit_test(latents_are_named_in_their_order),
