@@ -17,7 +17,8 @@ enum {
     DIRECT_PANELS = 4, /* of c's columns: below, a is not worth packing */
     DIRECT_TILES = 3,  /* of c's rows: below, b is not worth packing */
     COST_OF_A = 8,     /* to pack one entry, in multiply-adds */
-    COST_OF_B = 6
+    COST_OF_B = 6,
+    LINE = 16 /* floats that come to the cache together, on most machines */
 };
 
 struct product {
@@ -84,16 +85,42 @@ struct block {
     enum uh_start start;
     size_t height; /* rows of a tile; the last may have fewer */
     int a_packed, b_packed;
+    int low;      /* b is packed a panel at a time and not transposed */
     float *a, *b; /* where it is packed */
 };
 
-/* The tiles of rows i0 to i1 with one panel of b. */
+/* What of b is needed after the panel at hand: rows of so many floats. */
+struct ahead {
+    const float *start; /* NULL: nothing */
+    size_t rows, cols, step;
+};
+
+/* Asks for a slice of it before each tile, so that it arrives behind the
+ * arithmetic. */
+static void fetch_slice(const struct ahead *ahead, size_t parts, size_t part)
+{
+    if (!ahead->start) {
+        return;
+    }
+    const size_t end = share(ahead->rows, parts, part + 1);
+    for (size_t p = share(ahead->rows, parts, part); p < end; p++) {
+        for (size_t j = 0; j < ahead->cols; j += LINE) {
+            __builtin_prefetch(ahead->start + p * ahead->step + j, 0, 2);
+        }
+    }
+}
+
+/* The tiles of rows i0 to i1 with one panel of b, from column j. */
 static void run_tiles(const struct product *q, const struct block *block,
-                      size_t i0, size_t i1, struct uh_mat_tile tile, size_t j)
+                      size_t i0, size_t i1, struct uh_mat_tile tile, size_t j,
+                      const struct ahead *ahead)
 {
     const float *packed = block->a;
-    for (size_t i = i0; i < i1; i += tile.rows) {
+    const size_t parts = parts_of(i1 - i0, block->height);
+    for (size_t i = i0, part = 0; i < i1; i += tile.rows, part++) {
+        fetch_slice(ahead, parts, part);
         tile.rows = least(block->height, i1 - i);
+        tile.next_rows = least(block->height, i1 - i - tile.rows);
         if (block->a_packed) {
             tile.a = packed;
             tile.a_row = 1;
@@ -123,15 +150,22 @@ static void run_panels(const struct product *q, const struct block *block,
     for (size_t j = j0; j < j1; j += tile.cols) {
         tile.cols = least(kernel->cols, j1 - j);
         const size_t width = round_up(tile.cols, kernel->lanes);
+        const size_t later = j + tile.cols;
+        struct ahead ahead = {NULL, block->k, kernel->cols, width};
         if (block->b_packed || tile.cols < width) {
             tile.b = packed;
             tile.b_step = width;
             packed += block->k * width;
+            ahead.start = later + kernel->cols <= j1 ? packed : NULL;
         } else {
             tile.b = q->b + block->p0 * q->ldb + j;
             tile.b_step = q->ldb;
         }
-        run_tiles(q, block, i0, i1, tile, j);
+        if (block->low && later + kernel->cols <= q->n) {
+            ahead.start = q->b + block->p0 * q->ldb + later;
+            ahead.step = q->ldb;
+        }
+        run_tiles(q, block, i0, i1, tile, j, &ahead);
     }
 }
 
@@ -154,6 +188,9 @@ static void pack_panels(const struct product *q, const struct block *block,
 static void pack_tiles(const struct product *q, const struct block *block,
                        size_t i0, size_t i1)
 {
+    if (!block->a_packed) {
+        return;
+    }
     float *packed = block->a;
     size_t rows;
     for (size_t i = i0; i < i1; i += rows) {
@@ -163,19 +200,30 @@ static void pack_tiles(const struct product *q, const struct block *block,
     }
 }
 
-/* The block's share of rows i0.. and columns j0.. of c. */
-static void run_block(const struct product *q, const struct block *block,
-                      size_t row_block, size_t j0, size_t j1)
+/* Few rows: each panel of b is packed and used up while it is in the cache
+ * nearest by. */
+static void run_low_block(const struct product *q, const struct block *block)
 {
-    pack_panels(q, block, j0, j1);
-    if (!block->a_packed) {
-        run_panels(q, block, 0, q->m, j0, j1);
-        return;
+    const size_t cols = q->kernel->cols;
+    pack_tiles(q, block, 0, q->m);
+    for (size_t j = 0; j < q->n; j += cols) {
+        const size_t end = least(j + cols, q->n);
+        pack_panels(q, block, j, end);
+        run_panels(q, block, 0, q->m, j, end);
     }
-    for (size_t i0 = 0; i0 < q->m; i0 += row_block) {
-        const size_t i1 = least(i0 + row_block, q->m);
-        pack_tiles(q, block, i0, i1);
-        run_panels(q, block, i0, i1, j0, j1);
+}
+
+static void run_high_block(const struct product *q, const struct block *block,
+                           size_t row_block, size_t column_block)
+{
+    for (size_t j0 = 0; j0 < q->n; j0 += column_block) {
+        const size_t j1 = least(j0 + column_block, q->n);
+        pack_panels(q, block, j0, j1);
+        for (size_t i0 = 0; i0 < q->m; i0 += row_block) {
+            const size_t i1 = least(i0 + row_block, q->m);
+            pack_tiles(q, block, i0, i1);
+            run_panels(q, block, i0, i1, j0, j1);
+        }
     }
 }
 
@@ -189,23 +237,25 @@ static void run_serial(const struct product *q, struct uh_arena *scratch)
     struct block block = {.height = parts_of(q->m, tiles),
                           .a_packed = panels >= DIRECT_PANELS,
                           .b_packed = q->op == UH_NT || tiles >= DIRECT_TILES};
-    const size_t row_block = block.height * (kernel->row_block / kernel->rows);
-    const size_t column_block = kernel->column_block;
-    const size_t a_size = block.a_packed ? least(q->m, row_block) : 0;
-    const size_t b_size =
-        block.b_packed ? round_up(least(q->n, column_block), kernel->lanes)
-                       : kernel->cols;
-    block.a = uh_arena_alloc_raw(scratch, a_size * depth, sizeof(float));
-    block.b = uh_arena_alloc_raw(scratch, b_size * depth, sizeof(float));
-    for (size_t j0 = 0; j0 < q->n; j0 += column_block) {
-        const size_t j1 = least(j0 + column_block, q->n);
-        block.start = q->start;
-        for (size_t p0 = 0; p0 < q->k; p0 += depth) {
-            block.p0 = p0;
-            block.k = least(depth, q->k - p0);
-            run_block(q, &block, row_block, j0, j1);
-            block.start = UH_FROM_C;
+    const size_t tall = kernel->row_block / kernel->rows * block.height;
+    const size_t row_block = block.a_packed ? least(q->m, tall) : q->m;
+    const int low = q->m <= row_block && block.a_packed;
+    const size_t column_block = low ? kernel->cols : kernel->column_block;
+    const size_t width = round_up(least(q->n, column_block), kernel->lanes);
+    block.a = uh_arena_alloc_raw(
+        scratch, block.a_packed ? row_block * depth : 0, sizeof(float));
+    block.b = uh_arena_alloc_raw(scratch, width * depth, sizeof(float));
+    block.low = low && q->op != UH_NT;
+    block.start = q->start;
+    for (size_t p0 = 0; p0 < q->k; p0 += depth) {
+        block.p0 = p0;
+        block.k = least(depth, q->k - p0);
+        if (low) {
+            run_low_block(q, &block);
+        } else {
+            run_high_block(q, &block, row_block, column_block);
         }
+        block.start = UH_FROM_C;
     }
 }
 

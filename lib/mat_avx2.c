@@ -49,10 +49,13 @@ INLINE void run(const struct uh_mat_tile *t, size_t rows, size_t vectors,
     if (i < rows) {                                                            \
         s[i][0] = _mm256_setzero_ps();                                         \
         s[i][1] = _mm256_setzero_ps();                                         \
-        _mm_prefetch((const char *)(c + i * ldc), _MM_HINT_T0);                \
-        _mm_prefetch((const char *)(c + i * ldc + LANES), _MM_HINT_T0);        \
     }
         EACH_ROW(CLEAR)
+    }
+    for (size_t i = 0; i < t->next_rows; i++) {
+        const float *next = c + (rows + i) * ldc;
+        _mm_prefetch((const char *)next, _MM_HINT_T0);
+        _mm_prefetch((const char *)(next + COLS - 1), _MM_HINT_T0);
     }
     /* Two pointers and a stride reach 6 rows. */
     const size_t a_row = strided ? t->a_row : 1;

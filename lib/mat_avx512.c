@@ -40,10 +40,13 @@ INLINE void run(const struct uh_mat_tile *t, size_t rows, size_t vectors,
     if (i < rows) {                                                            \
         s[i][0] = _mm512_setzero_ps();                                         \
         s[i][1] = _mm512_setzero_ps();                                         \
-        _mm_prefetch((const char *)(c + i * ldc), _MM_HINT_T0);                \
-        _mm_prefetch((const char *)(c + i * ldc + LANES), _MM_HINT_T0);        \
     }
         EACH_ROW(CLEAR)
+    }
+    for (size_t i = 0; i < t->next_rows; i++) {
+        const float *next = c + (rows + i) * ldc;
+        _mm_prefetch((const char *)next, _MM_HINT_T0);
+        _mm_prefetch((const char *)(next + LANES), _MM_HINT_T0);
     }
     /* Three pointers and a stride reach 14 rows; a pointer for each would not
      * fit into the general registers. */

@@ -23,6 +23,7 @@ struct uh_mat_tile {
     float *c;
     size_t ldc;
     enum uh_start start;
+    size_t next_rows; /* of the tile below, to be fetched; 0: none */
 };
 
 struct uh_mat_kernel {
