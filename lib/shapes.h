@@ -89,6 +89,10 @@ enum uh_shapes_latent {
  *          the beginning of any larger set.  Its class is place i % 10 of the
  *          permutation of 0..9 from "shapes/SPLIT/order/B", B = i / 10: each
  *          block of ten consecutive images shows every class once.
+ * Measured 8000 images of train, 4000 of test, by another program (Adam): a
+ *          linear classifier errs on 46 % (on calib-test 46 %, with 20000
+ *          images 43 %), the small convolutional network of chapter networks
+ *          after 5 epochs on 5.2 %.
  * Pixels   k/255 with k = 0..255; channels red, green, blue.
  * Digest   SHA-256 over the count * 3072 bytes k, then the count labels.
  * Memory   the set lives in arena; count >= 1. */

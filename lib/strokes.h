@@ -63,6 +63,9 @@ enum uh_strokes_latent {
  *          the beginning of any larger set.  Its class is place i % 10 of the
  *          permutation of 0..9 from "strokes/SPLIT/order/B", B = i / 10: each
  *          block of ten consecutive images shows every class once.
+ * Measured 8000 images of train, 4000 of test, by another program (Adam): a
+ *          linear classifier errs on 8.3 % (on calib-test 8.7 %, with 20000
+ *          images 7.9 %), LeNet after 4 epochs on 1.2 %.
  * Pixels   k/255 with k = 0..255, so that the set can be kept as bytes.
  * Digest   SHA-256 over the count * 784 bytes k, then the count labels.
  * Memory   the set lives in arena; count >= 1. */
