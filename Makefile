@@ -322,7 +322,10 @@ build/tests/%.o: tests/%.c build/settings
 	@$(CC) $(CFLAGS) -Ilib -Itests -MMD -MP -MF build/tests/$*.d -c $< -o $@
 build/tests/test_%: build/tests/test_%.o $(references) $(library)
 	@$(CC) $(CFLAGS) $< $(references) $(library) $(LDLIBS) -lcmocka -o $@
-build/tests/%.passed: build/tests/%
+# (what a test skips for want of data it runs when there is some)
+$(call note,build/tested-with,$(if $(filter undefined file default,$(origin DATA)),$(wildcard ../shared/data),$(DATA)))
+build/tested-with: ;
+build/tests/%.passed: build/tests/% build/tested-with
 	$(say) TEST tests/$*.c
 	@$< > $@.log 2>&1 || { grep -v '^ok' $@.log; exit 1; } >&2
 	@touch $@
@@ -346,7 +349,7 @@ check-quick: $(addsuffix .passed,$(programs) $(chapter_tests)) $(ledgers) $T/sou
 	@for t in $(scripts); do printf '  %-7s %s\n' TEST $$t; $$t; done
 	+@$(MAKE) results
 	@cat $(addsuffix .passed.log,$(programs)) $(addsuffix .log,$(chapter_tests)) 2>/dev/null \
-	   | awk '/^ok/ { if (/# SKIP/) skipped++; else passed++ } \
+	   | awk '/# SKIP/ { skipped++; next } /^ok/ { passed++ } \
 	     END { printf "%d tests passed, %d skipped\n", passed, skipped }'
 
 why:
