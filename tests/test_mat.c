@@ -315,6 +315,9 @@ static void sums_beside_a_tie_are_rounded_once(void **state)
         /* 2^24 + 3 is a tie, as 2^24 + 1 is: 1 - 2^-40 and 1 + 2^-36 */
         {0x1.00001p0f, 0x1.ffffep-1f, 0x1.000002p24f, 0x1.000002p24f},
         {0x1.001p0f, 0x1.ffe002p-1f, 0x1p24f, 0x1.000002p24f},
+        /* the same among subnormals, where a unit is 2^-149 */
+        {0x1.00001p-75f, 0x1.ffffep-76f, 0x1.000004p-127f, 0x1.000004p-127f},
+        {0x1.001p-75f, 0x1.ffe002p-76f, 0x1p-127f, 0x1.000004p-127f},
         /* ties among subnormals: 1.5 units and a hair less, more */
         {0x1.8p-75f, 0x1p-75f, 0x0p0f, 0x1p-149f},
         {0x1.800002p-75f, 0x1p-74f, 0x0p0f, 0x1p-148f},
