@@ -59,10 +59,17 @@ void uh_softplusf_n(size_t n, const float x[], float y[]);
 
 /* --- double ---------------------------------------------------------------
  *
- * Largest error against MPFR on 10^7 arguments each, a quarter of them in the
- * hard ranges (ends of the reduced intervals, near zeros of the function, near
- * multiples of pi/2, subnormal arguments):
+ * Largest error against MPFR on 10^7 arguments each, a quarter of them or more
+ * in the hard ranges (ends of the reduced intervals, zeros of the function,
+ * doubles nearest to multiples of pi/2, subnormal numbers):
  *
+ *     uh_exp      0.530 ulp      uh_tanh      0.579 ulp
+ *     uh_expm1    0.623 ulp      uh_sigmoid   0.529 ulp
+ *     uh_log      0.520 ulp      uh_sin       0.576 ulp
+ *     uh_log1p    0.520 ulp      uh_cos       0.576 ulp
+ *
+ * Subnormal results of uh_exp and uh_sigmoid are rounded twice: 0.754 ulp.
+ * tests/all_fmath.c measures these numbers, and those of the float functions.
  */
 double uh_exp(double x);
 double uh_expm1(double x);
