@@ -10,7 +10,7 @@
 
 PROFILE ?= lecture
 DATA    ?= data
-HIDE    ?=
+HIDE    ?= *.test.c
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -87,6 +87,7 @@ endif
 ##
 ## PROFILE=quick|lecture|full   how much work; lecture unless given
 ## DATA=dir                     the data sets of the full profile; data unless given
+## HIDE=pattern                 chunks left out of the page; *.test.c unless given
 ## JOBS=n                       threads of a step; all cores unless given
 
 CC       := gcc

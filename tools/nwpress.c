@@ -2,8 +2,9 @@
  *
  *     nwpress holes   bodies of chunks named "exercise: X" become one call,
  *                     exercise_open("X");   (notangle and noweave)
- *     nwpress hide P  drops code chunks whose name matches the shell pattern
- *                     P (noweave, before -index)
+ *     nwpress hide P  drops the roots whose name matches the shell pattern P,
+ *                     and the chunks that no other root uses (noweave, before
+ *                     -index)
  *     nwpress dress   escapes chunk names for TeX, sets C keywords and
  *                     comments apart, and says what each root chunk makes
  *                     (noweave, after -index)
@@ -68,19 +69,6 @@ static void holes(void)
     }
 }
 
-static void hide(const char *pattern)
-{
-    bool hidden = false;
-    for (size_t i = 0; i < line_count; i++) {
-        if (after(i, "@begin code "))
-            hidden = fnmatch(pattern, name_at(i), 0) == 0;
-        if (!hidden)
-            puts(lines[i]);
-        if (after(i, "@end code "))
-            hidden = false;
-    }
-}
-
 /* ---- dress ------------------------------------------------------------ */
 
 typedef struct {
@@ -96,6 +84,61 @@ static chunk *find(const char *name)
             return &chunks[k];
     chunks[chunk_count] = (chunk){name, NULL};
     return &chunks[chunk_count++];
+}
+
+/* Marks what the root with that name uses, directly or not. */
+static void mark_used(const char *root)
+{
+    find(root)->root = root;
+    for (bool again = true; again;) {
+        again = false;
+        const char *current = "", *name;
+        for (size_t i = 0; i < line_count; i++) {
+            if ((name = after(i, "@defn "))) {
+                current = name;
+            }
+            if ((name = after(i, "@use ")) && find(current)->root &&
+                !find(name)->root) {
+                find(name)->root = root;
+                again = true;
+            }
+        }
+    }
+}
+
+static bool is_used(const char *chunk_name)
+{
+    const char *name;
+    for (size_t i = 0; i < line_count; i++) {
+        if ((name = after(i, "@use ")) && strcmp(name, chunk_name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Drops the roots that match, and what no other root uses. */
+static void hide(const char *pattern)
+{
+    const char *name;
+    for (size_t i = 0; i < line_count; i++) {
+        if ((name = after(i, "@defn ")) && !is_used(name) &&
+            fnmatch(pattern, name, 0) != 0) {
+            mark_used(name);
+        }
+    }
+    bool hidden = false;
+    for (size_t i = 0; i < line_count; i++) {
+        if (after(i, "@begin code ")) {
+            hidden = !find(name_at(i))->root;
+        }
+        if (!hidden) {
+            puts(lines[i]);
+        }
+        if (after(i, "@end code ")) {
+            hidden = false;
+        }
+    }
 }
 
 /* Every chunk learns one root that uses it, directly or not. */
@@ -227,15 +270,44 @@ static void tell_root(const char *name)
     puts("}");
 }
 
+/* Lines of code of the chunk that begins at line i. */
+static size_t length_at(size_t i)
+{
+    size_t n = 0;
+    for (; i < line_count && !after(i, "@end code"); i++) {
+        n += strcmp(lines[i], "@nl") == 0;
+    }
+    return n;
+}
+
+/* A chunk may be broken over two pages, but not within KEEP lines of its ends:
+ * house.sty's penalty is loose in between. */
+enum { KEEP = 4 };
+
+static void loosen(size_t line, size_t length)
+{
+    if (length < 2 * KEEP + 2) {
+        return;
+    }
+    if (line == KEEP) {
+        puts("@literal \\nwloose{}");
+    } else if (line == length - KEEP) {
+        puts("@literal \\nwkeep{}");
+    }
+}
+
 static void dress(void)
 {
     find_roots();
     bool code = false, c = false;
+    size_t line = 0, length = 0;
     const char *rest, *root_to_tell = NULL;
     for (size_t i = 0; i < line_count; i++) {
         if (after(i, "@begin code ")) {
             const char *root = find(name_at(i))->root;
             code = true;
+            line = 0;
+            length = length_at(i);
             in_comment = false;
             c = root && (ends_with(root, ".c") || ends_with(root, ".h"));
         }
@@ -258,8 +330,12 @@ static void dress(void)
             root_to_tell = rest;
         } else if (code && c && (rest = after(i, "@text "))) {
             dress_c(rest);
-        } else
+        } else {
             puts(lines[i]);
+            if (code && strcmp(lines[i], "@nl") == 0) {
+                loosen(++line, length);
+            }
+        }
     }
 }
 
