@@ -307,6 +307,7 @@ $B/paper/paper.pdf: paper.tex chapters/house.sty chapters/type.sty $B/numbers.te
 	@$(latex) || { rm -rf $(@D); $(latex); } || \
 	   { grep -m1 -A4 -E '^!|:[0-9]+: ' $(@D)/paper.log || cat $B/latexmk.log; \
 	     rm -f $@; exit 1; } >&2
+	@grep -E '^(Overfull|LaTeX Warning: (Ref|Cit))' $(@D)/paper.log >&2 || true
 	@touch $@
 $(paper_$(PROFILE)): $B/paper/paper.pdf
 	@cp $< $@.new && mv $@.new $@
