@@ -262,6 +262,13 @@ static void a_maximum_goes_to_the_first_of_equals(void **state)
     uh_net_backward(&net, pool, &trace, dy, NULL, dx);
     assert_true(trace.out[0][0] == 3);
     assert_memory_equal(dx, want, sizeof want);
+    /* On a gray image every window's winner is its first entry. */
+    net = uh_net_make("input 1 6 11; maxpool 3 2", arena);
+    float *gray = uh_arena_alloc(arena, 66, sizeof *gray);
+    trace = uh_net_trace(&net, pool, 1, gray, 0, arena);
+    for (uint32_t o = 0; o < 10; o++) {
+        assert_int_equal(trace.notes[0].choice[o], o / 5 * 33 + o % 5 * 2);
+    }
     uh_pool_close(&pool);
     uh_arena_free(&arena);
 }

@@ -156,6 +156,17 @@ static void a_line_that_does_not_fit_is_one_line_of_refusal(void **state)
     uh_arena_free(&arena);
 }
 
+static void a_name_means_the_latest_mark_before(void **state)
+{
+    (void)state;
+    struct uh_arena *arena = uh_arena_new();
+    struct uh_net net = uh_net_make(
+        "input 3; mark a; dense 4; mark a; relu; add a; mark a; dense 2",
+        arena);
+    assert_int_equal(net.layer[4].source, 2);
+    uh_arena_free(&arena);
+}
+
 static void four_thousand_layers_are_read_and_more_refused(void **state)
 {
     (void)state;
@@ -248,6 +259,7 @@ static const char *const nets[] = {
     "input 5; dense 7; sigmoid; mark a; add a; dense 6; softplus; dense 2",
     "input 6; mark x; dense 6; tanh; add x; add x; mark y; from x; dense 6; "
     "add y; dense 3",
+    "input 4; mark x; dense 4; add x; add x; mark x; dense 4; add x; dense 3",
 };
 
 enum { NETS = sizeof nets / sizeof *nets, SAMPLES = 4 };
@@ -550,6 +562,7 @@ int main(void)
         cmocka_unit_test(the_small_cnn_has_the_parameters_of_both_readings),
         cmocka_unit_test(the_shortest_form_reads_back_to_itself),
         cmocka_unit_test(a_line_that_does_not_fit_is_one_line_of_refusal),
+        cmocka_unit_test(a_name_means_the_latest_mark_before),
         cmocka_unit_test(four_thousand_layers_are_read_and_more_refused),
         cmocka_unit_test(initial_weights_have_the_variance_of_he_and_glorot),
         cmocka_unit_test(a_stream_names_the_beginning),

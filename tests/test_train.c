@@ -291,16 +291,18 @@ static void training_learns_and_reports_each_step(void **state)
     uh_arena_free(&arena);
 }
 
-/* One step on the whole set, written out: shards in order, then the sum. */
+/* One step on the whole set, written out: each shard sample by sample, then
+ * the shards in order. */
 static void a_step_is_the_gradient_of_the_mean_loss(void **state)
 {
     (void)state;
+    enum { SHARDS = 3 };
     struct uh_arena *arena = uh_arena_new();
     struct uh_pool *pool = uh_pool_open(1);
     struct uh_dataset data = bars(arena, "train");
     struct uh_net net = uh_net_make(DENSE, arena);
     struct uh_error error;
-    struct uh_train how = settings(1);
+    struct uh_train how = settings(SHARDS);
     how.epochs = 1;
     how.batch = SAMPLES;
     how.optim.momentum = 0;
@@ -311,19 +313,62 @@ static void a_step_is_the_gradient_of_the_mean_loss(void **state)
     uint32_t order[SAMPLES];
     struct uh_stream s = uh_stream_open("test/train/epoch=0");
     uh_stream_permutation(&s, SAMPLES, order);
-    float *g = uh_arena_alloc(arena, net.parameter_count, sizeof *g);
-    for (size_t i = 0; i < SAMPLES; i++) {
-        float dy[CLASSES];
-        struct uh_trace trace =
-            uh_net_trace(&begin, pool, 1, data.x + order[i] * 64, 0, arena);
-        uh_loss_softmax(1, CLASSES, trace.out[begin.layers - 1],
-                        &data.y[order[i]], 1.0 / SAMPLES, dy);
-        uh_net_backward(&begin, pool, &trace, dy, g, NULL);
+    float *g[SHARDS];
+    for (size_t k = 0; k < SHARDS; k++) {
+        g[k] = uh_arena_alloc(arena, net.parameter_count, sizeof *g[k]);
+        for (size_t i = k * SAMPLES / SHARDS; i < (k + 1) * SAMPLES / SHARDS;
+             i++) {
+            float dy[CLASSES];
+            struct uh_trace trace =
+                uh_net_trace(&begin, pool, 1, data.x + order[i] * 64, 0, arena);
+            uh_loss_softmax(1, CLASSES, trace.out[begin.layers - 1],
+                            &data.y[order[i]], 1.0 / SAMPLES, dy);
+            uh_net_backward(&begin, pool, &trace, dy, g[k], NULL);
+        }
     }
     for (size_t i = 0; i < net.parameter_count; i++) {
-        float w = begin.parameters[i] - how.optim.rate * g[i];
+        float sum = g[0][i] + g[1][i] + g[2][i];
+        float w = begin.parameters[i] - how.optim.rate * sum;
         assert_memory_equal(&w, &net.parameters[i], sizeof w);
     }
+    uh_pool_close(&pool);
+    uh_arena_free(&arena);
+}
+
+static void running_statistics_see_every_shard_in_order(void **state)
+{
+    (void)state;
+    struct uh_arena *arena = uh_arena_new();
+    struct uh_pool *pool = uh_pool_open(2);
+    struct uh_dataset data = bars(arena, "train");
+    struct uh_net net =
+        uh_net_make("input 1 8 8; batchnorm; flatten; dense 3", arena);
+    struct uh_error error;
+    struct uh_train how = settings(2);
+    how.epochs = 1;
+    how.batch = SAMPLES;
+    struct uh_net begin = uh_net_copy(&net, arena);
+    assert_int_equal(uh_train(&net, pool, &data, &how, arena, &error), UH_OK);
+
+    uint32_t order[SAMPLES];
+    struct uh_stream s = uh_stream_open("test/train/epoch=0");
+    uh_stream_permutation(&s, SAMPLES, order);
+    double mean = 0, var = 1;
+    for (size_t k = 0; k < 2; k++) {
+        double n = 64 * SAMPLES / 2, sum = 0, squares = 0;
+        for (size_t i = k * SAMPLES / 2; i < (k + 1) * SAMPLES / 2; i++) {
+            for (size_t j = 0; j < 64; j++) {
+                double x = (double)data.x[order[i] * 64 + j];
+                sum += x;
+                squares += x * x;
+            }
+        }
+        mean = 0.9 * mean + 0.1 * sum / n;
+        var = 0.9 * var + 0.1 * (squares - sum * sum / n) / (n - 1);
+    }
+    assert_true(begin.state[0] == 0 && begin.state[1] == 1);
+    assert_true(fabs((double)net.state[0] - mean) <= 1e-6);
+    assert_true(fabs((double)net.state[1] - var) <= 1e-6);
     uh_pool_close(&pool);
     uh_arena_free(&arena);
 }
@@ -464,6 +509,7 @@ int main(void)
         cmocka_unit_test(threads_change_no_bit_and_shards_do),
         cmocka_unit_test(training_learns_and_reports_each_step),
         cmocka_unit_test(a_step_is_the_gradient_of_the_mean_loss),
+        cmocka_unit_test(running_statistics_see_every_shard_in_order),
         cmocka_unit_test(a_diverging_training_is_reported),
         cmocka_unit_test(a_killed_training_resumes_to_the_same_bits),
         cmocka_unit_test(a_finished_training_can_be_trained_on),
