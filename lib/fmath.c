@@ -301,8 +301,9 @@ CORE double log1p_core(double x)
  * |x| <= 2^20 pi, so |n| <= 2^21.  The first 50 bits of pi/2 make x - n p1
  * exact (Boldo, Daumas, Li, "Formally verified argument reduction with a
  * fused multiply-add", IEEE Trans. Computers 58, 2009), and three parts reach
- * 2^-162: no double of this range is nearer to a multiple of pi/2 than
- * 2^-65, so r keeps more than 70 bits. */
+ * 2^-162, while no double but 0 is nearer to a multiple of pi/2 than 2^-62
+ * (Muller, Elementary Functions, the chapter on range reduction): r keeps
+ * more than 70 bits. */
 CORE struct pair reduced_angle(double x, unsigned *quadrant)
 {
     const double p1 = 0x1.921fb54442d18p+0;
