@@ -28,7 +28,8 @@ enum { ROWS = 4, LANES = 2, COLS = 2 * LANES };
 typedef float floats __attribute__((vector_size(LANES * sizeof(float))));
 typedef double doubles __attribute__((vector_size(LANES * sizeof(double))));
 typedef int32_t halves __attribute__((vector_size(LANES * sizeof(int64_t))));
-typedef int64_t words __attribute__((vector_size(LANES * sizeof(int64_t))));
+typedef int64_t signs __attribute__((vector_size(LANES * sizeof(int64_t))));
+typedef uint64_t words __attribute__((vector_size(LANES * sizeof(uint64_t))));
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -46,9 +47,9 @@ INLINE doubles fused(double x, doubles y, doubles s)
     const doubles t = product + s;
     const doubles q = t - product;
     const doubles e = (product - (t - q)) + (s - q);
-    const words inexact = (e > 0) | (e < 0);
+    const words inexact = (words)((e > 0) | (e < 0));
     const words bits = (words)t;
-    const words cut = ((words)e ^ bits) >> 63;
+    const words cut = (words)((signs)((words)e ^ bits) >> 63);
     const words odd = (((bits + cut) | 1) & inexact) | (bits & ~inexact);
     return __builtin_convertvector(
         __builtin_convertvector((doubles)odd, floats), doubles);
