@@ -167,6 +167,54 @@ static void a_name_means_the_latest_mark_before(void **state)
     uh_arena_free(&arena);
 }
 
+/* Lines with characters exchanged, doubled or lost, with memory for none of
+ * the sizes they ask for. */
+static void mangled_lines_are_read_or_refused(void **state)
+{
+    (void)state;
+    static const char alphabet[] = "0123456789=;.- abconvmaxpooledtrdgxy\t\n";
+    static const char *const lines[] = {
+        LENET, "input 4 9 11; conv 6 3 2 stride=2 pad=2 dilation=2 groups=2; "
+               "batchnorm eps=0.001; mark a; elu 1; add a; maxpool 3 2 ceil=1"};
+    struct uh_stream s = uh_stream_open("test/net/mangled");
+    struct uh_arena *arena = uh_arena_new();
+    size_t read = 0, refused = 0;
+    for (int k = 0; k < 20000; k++) {
+        struct uh_mark mark = uh_arena_open(arena);
+        char line[512];
+        strcpy(line, lines[k % 2]);
+        for (uint64_t edits = 1 + uh_stream_below(&s, 3); edits-- > 0;) {
+            size_t length = strlen(line), at = uh_stream_below(&s, length);
+            switch (uh_stream_below(&s, 3)) {
+            case 0:
+                line[at] = alphabet[uh_stream_below(&s, strlen(alphabet))];
+                break;
+            case 1:
+                memmove(line + at, line + at + 1, length - at);
+                break;
+            default:
+                memmove(line + at + 1, line + at, length + 1 - at);
+            }
+        }
+        struct uh_net net = {0};
+        struct uh_error error = {{0}};
+        if (uh_net_plan(line, arena, &net, &error) == UH_OK) {
+            read++;
+            struct uh_net again;
+            assert_int_equal(uh_net_plan(net.arch, arena, &again, &error),
+                             UH_OK);
+            assert_string_equal(net.arch, again.arch);
+            assert_true(net.parameter_count == again.parameter_count);
+        } else {
+            refused++;
+            assert_true(strlen(error.text) > 0 && !strchr(error.text, '\n'));
+        }
+        uh_arena_release(arena, mark);
+    }
+    assert_true(read > 1000 && refused > 1000);
+    uh_arena_free(&arena);
+}
+
 static void four_thousand_layers_are_read_and_more_refused(void **state)
 {
     (void)state;
@@ -563,6 +611,7 @@ int main(void)
         cmocka_unit_test(the_shortest_form_reads_back_to_itself),
         cmocka_unit_test(a_line_that_does_not_fit_is_one_line_of_refusal),
         cmocka_unit_test(a_name_means_the_latest_mark_before),
+        cmocka_unit_test(mangled_lines_are_read_or_refused),
         cmocka_unit_test(four_thousand_layers_are_read_and_more_refused),
         cmocka_unit_test(initial_weights_have_the_variance_of_he_and_glorot),
         cmocka_unit_test(a_stream_names_the_beginning),
