@@ -356,8 +356,8 @@ check-quick: $(addsuffix .passed,$(programs) $(chapter_tests)) $(ledgers) $T/sou
 
 why:
 	@PROFILE=$(PROFILE) tools/why $(FILE)
-bench:
-	@tools/bench
+bench: $T/bench_mat
+	@OPENBLAS_NUM_THREADS=2 $<
 endif
 
 # make why looks, with a shell that does nothing.
