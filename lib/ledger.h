@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum uh_kind {
+enum uh_record_kind {
     UH_EXACT,   /* computed in integers or rationals, a digest */
     UH_BITS,    /* a binary float of the exact lane */
     UH_ROUNDED, /* passed through LAPACK, BLAS, GSL or GLPK */
@@ -23,7 +23,7 @@ enum uh_kind {
 /* What is not used stays zero.  Text is copied. */
 struct uh_record {
     const char *id; /* chapter/name[/part]: a-z, 0-9, '-', '.' */
-    enum uh_kind kind;
+    enum uh_record_kind kind;
     const char *what;   /* one line in words, required */
     const char *unit;   /* NULL: a pure number */
     const char *claims; /* "B-29 B-30", NULL: none */
