@@ -6,6 +6,8 @@
 #include "arena.h"
 #include "die.h"
 
+#include <gmp.h>
+#include <jansson.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -32,6 +34,39 @@ enum {
 static _Noreturn void out_of_memory(size_t bytes)
 {
     uh_die("memory: expected %zu more bytes, found none", bytes);
+}
+
+static void *take(size_t bytes)
+{
+    void *memory = malloc(bytes);
+    if (!memory && bytes > 0) {
+        out_of_memory(bytes);
+    }
+    return memory;
+}
+
+static void *retake(void *old, size_t old_bytes, size_t bytes)
+{
+    (void)old_bytes;
+    void *memory = realloc(old, bytes);
+    if (!memory && bytes > 0) {
+        out_of_memory(bytes);
+    }
+    return memory;
+}
+
+static void give_back(void *memory, size_t bytes)
+{
+    (void)bytes;
+    free(memory);
+}
+
+/* Without memory GMP would abort, and jansson leave out a key of a record.
+ * Before main, for no program is without an arena and no thread runs yet. */
+__attribute__((constructor)) static void guard_libraries(void)
+{
+    mp_set_memory_functions(take, retake, give_back);
+    json_set_alloc_funcs(take, free);
 }
 
 struct uh_arena *uh_arena_new(void)

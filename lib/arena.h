@@ -4,6 +4,9 @@
  * mark; nothing else in the suite frees.  An arena belongs to one thread.
  * With UH_ARENA_MALLOC every request is its own malloc, so that memory
  * checkers can see it.
+ *
+ * A program that has an arena also ends with one line where GMP or jansson
+ * find no memory.
  */
 #ifndef UH_ARENA_H
 #define UH_ARENA_H
