@@ -1,0 +1,190 @@
+/* pieces.c: the pieces of a network along a line: its parts, side by side. */
+#include "pieces.h"
+#include "die.h"
+#include "pieces_graph.h"
+#include "pieces_walk.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    PARTS = 64,          /* at most */
+    LARGE_PARTS = 8,     /* where a part is costly to begin */
+    LARGE_NET = 1 << 16, /* edges: from here on it is */
+    PILOT = 256          /* events that are enough to cut by */
+};
+
+struct job {
+    const struct uh_graph *graph;
+    const struct uh_line *line;
+    const struct uh_part *part;
+    struct uh_found *found;
+};
+
+static void walk_part(void *context, size_t index, struct uh_pool *serial)
+{
+    struct job *job = context;
+    uh_pieces_part(job->graph, job->line, job->part[index], 0,
+                   uh_pool_scratch(serial), &job->found[index]);
+}
+
+/* The events of the network's first layers: enough of them to say where its
+ * knots are, or all. */
+static struct uh_found pilot(const struct uh_net *net,
+                             const struct uh_line *line, const double *wide,
+                             struct uh_part whole, struct uh_arena *arena)
+{
+    struct uh_found found = {.knots = 0};
+    struct uh_net front = *net;
+    for (size_t k = 0; k < net->layers; k++) {
+        enum uh_kind kind = net->layer[k].kind;
+        if (kind != UH_RELU && kind != UH_LEAKYRELU && kind != UH_MAXPOOL) {
+            continue;
+        }
+        struct uh_mark mark = uh_arena_open(arena);
+        front.layers = k + 1;
+        front.out = net->layer[k].out;
+        struct uh_graph graph = uh_graph_of(&front, wide, arena);
+        free(found.position);
+        uh_pieces_part(&graph, line, whole, 1, arena, &found);
+        uh_arena_release(arena, mark);
+        if (found.knots >= PILOT || found.beyond) {
+            break;
+        }
+    }
+    return found;
+}
+
+/* Cuts the line where the pilot's events are; how many parts. */
+static size_t cut(const struct uh_found *pilot, size_t most,
+                  struct uh_part whole, struct uh_part part[])
+{
+    size_t n = pilot->knots, parts = 0;
+    double from = whole.from;
+    most = n / 4 < most ? n / 4 : most;
+    for (size_t k = 1; k < most; k++) {
+        size_t i = k * n / most;
+        double a = pilot->position[i - 1], b = pilot->position[i];
+        double at = a + (b - a) / 2;
+        if (at > a && at < b && at > from && at < whole.to) {
+            part[parts++] = (struct uh_part){from, at, 0};
+            from = at;
+        }
+    }
+    part[parts++] = (struct uh_part){from, whole.to, 1};
+    return parts;
+}
+
+static enum uh_status gather(size_t parts, struct uh_found found[],
+                             struct uh_arena *arena, struct uh_pieces *pieces,
+                             struct uh_error *error)
+{
+    struct uh_pieces all = {.exact = 1};
+    int beyond = 0;
+    for (size_t k = 0; k < parts; k++) {
+        all.knots += found[k].knots;
+        all.changes += found[k].changes;
+        all.asked += found[k].asked;
+        all.exact &= !found[k].rounded;
+        beyond |= found[k].beyond;
+    }
+    double *position = uh_arena_alloc_raw(arena, all.knots, sizeof *position);
+    for (size_t k = 0, at = 0; k < parts; k++) {
+        if (found[k].knots > 0) {
+            memcpy(position + at, found[k].position,
+                   found[k].knots * sizeof *position);
+        }
+        at += found[k].knots;
+        free(found[k].position);
+    }
+    all.position = position;
+    if (beyond) {
+        return uh_fail(error, UH_NOT_FINITE,
+                       "knots: expected positions below 2^1000 in size, found "
+                       "one beyond");
+    }
+    *pieces = all;
+    return UH_OK;
+}
+
+static enum uh_status check(const struct uh_net *net,
+                            const struct uh_line *line, struct uh_error *error)
+{
+    size_t inputs = uh_shape_size(net->in);
+    for (size_t k = 0; k < net->layers; k++) {
+        if (!uh_kind_piecewise_linear(net->layer[k].kind)) {
+            return uh_fail(error, UH_BAD_INPUT,
+                           "layer %zu: expected a piecewise linear layer, "
+                           "found %s",
+                           k, uh_kind_word(net->layer[k].kind));
+        }
+    }
+    if (!line->a && inputs != 1) {
+        return uh_fail(error, UH_BAD_INPUT,
+                       "input: expected one number, or the two ends of a "
+                       "segment, found %zu numbers",
+                       inputs);
+    }
+    for (size_t i = 0; line->a && i < inputs; i++) {
+        if (!isfinite(line->a[i]) || !isfinite(line->b[i])) {
+            return uh_fail(error, UH_NOT_FINITE,
+                           "end of the segment: expected finite numbers, found "
+                           "another at entry %zu",
+                           i);
+        }
+    }
+    return UH_OK;
+}
+
+/* A scale of batchnorm can be too large for float32. */
+static enum uh_status check_graph(const struct uh_graph *graph,
+                                  struct uh_error *error)
+{
+    for (size_t k = 0; k < graph->stages; k++) {
+        const struct uh_stage *s = &graph->stage[k];
+        size_t n = s->kind == UH_STAGE_SCALE ? s->layer->in.channels : 0;
+        for (size_t c = 0; c < n; c++) {
+            if (!isfinite(s->weight[c]) || !isfinite(s->bias[c])) {
+                return uh_fail(error, UH_NOT_FINITE,
+                               "batchnorm: expected a finite scale and shift, "
+                               "found another in channel %zu",
+                               c);
+            }
+        }
+    }
+    return UH_OK;
+}
+
+enum uh_status uh_pieces_walk(const struct uh_net *net,
+                              const struct uh_line *line, struct uh_pool *pool,
+                              struct uh_arena *arena, struct uh_pieces *pieces,
+                              struct uh_error *error)
+{
+    enum uh_status status = check(net, line, error);
+    struct uh_arena *room = uh_arena_new();
+    struct uh_part part[PARTS];
+    struct uh_found found[PARTS];
+    struct uh_part whole = {line->a ? 0 : -HUGE_VAL, line->a ? 1 : HUGE_VAL, 1};
+    if (status == UH_OK) {
+        const double *wide =
+            line->wide ? line->wide : uh_graph_widen(net, room);
+        struct uh_graph graph = uh_graph_of(net, wide, room);
+        status = check_graph(&graph, error);
+        if (status == UH_OK) {
+            struct uh_found first = pilot(net, line, wide, whole, room);
+            size_t parts =
+                cut(&first, graph.edges > LARGE_NET ? LARGE_PARTS : PARTS,
+                    whole, part);
+            struct job job = {&graph, line, part, found};
+            free(first.position);
+            uh_cells(pool, parts, walk_part, &job);
+            status = gather(parts, found, arena, pieces, error);
+        }
+    }
+    uh_arena_free(&room);
+    if (status == UH_OK && line->only_exact) {
+        pieces->exact = 1;
+    }
+    return status;
+}
