@@ -1,0 +1,219 @@
+/* knots.c: underhood knots: where the pieces of a network along a line meet. */
+#include "cells.h"
+#include "common.h"
+#include "die.h"
+#include "pieces.h"
+
+#include <string.h>
+
+/* One input of the network, as doubles. */
+static const double *end_of(const char *path, const struct uh_net *net,
+                            struct uh_arena *arena)
+{
+    struct uh_npy npy = load_array(path, arena);
+    size_t want[3], rank = input_shape(net, want);
+    size_t flat = uh_shape_size(net->in);
+    size_t lead = npy.rank > 0 && npy.dims[0] == 1 && npy.rank != rank;
+    const size_t *dims = npy.dims + lead;
+    size_t left = npy.rank - lead;
+    int fits = left == rank;
+    for (size_t i = 0; fits && i < rank; i++) {
+        fits = dims[i] == want[i];
+    }
+    fits |= left == 1 && dims[0] == flat;
+    fits |= flat == 1 && npy.count == 1 && npy.rank <= 2;
+    if (!fits) {
+        uh_die("array: expected one input of shape %s%s, found %s (%s)",
+               shape_words(rank, want, arena),
+               rank > 1 ? uh_arena_format(arena, " or %zu", flat) : "",
+               shape_words(npy.rank, npy.dims, arena), path);
+    }
+    if (npy.f64) {
+        return npy.f64;
+    }
+    double *x = uh_arena_alloc(arena, flat, sizeof *x);
+    for (size_t i = 0; i < flat; i++) {
+        x[i] = (double)npy.f32[i];
+    }
+    return x;
+}
+
+/* -- many numbers as text ---------------------------------------------------- */
+
+enum { SHARE = 4096, DIGITS = 26 }; /* numbers of a cell, bytes of one */
+
+struct print {
+    const double *x;
+    size_t count;
+    const char *between;
+    char *text;
+    size_t *used; /* of each cell */
+};
+
+static void print_share(void *context, size_t index, struct uh_pool *serial)
+{
+    struct print *print = context;
+    size_t first = index * SHARE, used = 0;
+    size_t end = first + SHARE < print->count ? first + SHARE : print->count;
+    char *text = print->text + first * DIGITS;
+    (void)serial;
+    for (size_t i = first; i < end; i++) {
+        int n = snprintf(text + used, DIGITS, "%s%.17g",
+                         i ? print->between : "", print->x[i]);
+        used += (size_t)n;
+    }
+    print->used[index] = used;
+}
+
+/* Prints the numbers so that they read back to the same doubles. */
+static void print_numbers(size_t count, const double *x, const char *between,
+                          struct uh_pool *pool, struct uh_arena *arena)
+{
+    size_t shares = (count + SHARE - 1) / SHARE;
+    struct print print = {x, count, between,
+                          uh_arena_alloc_raw(arena, shares, SHARE * DIGITS),
+                          uh_arena_alloc(arena, shares, sizeof *print.used)};
+    uh_cells(pool, shares, print_share, &print);
+    for (size_t i = 0; i < shares; i++) {
+        fwrite(print.text + i * SHARE * DIGITS, 1, print.used[i], stdout);
+    }
+}
+
+/* -- the command --------------------------------------------------------------- */
+
+struct request {
+    const char *from, *to, *list;
+    int json, exact;
+};
+
+static struct request read_options(int argc, char **argv,
+                                   const struct command *self)
+{
+    static const struct option options[] = {
+        {"from", required_argument, NULL, 'f'},
+        {"to", required_argument, NULL, 't'},
+        {"list", required_argument, NULL, 'l'},
+        {"json", no_argument, NULL, 'j'},
+        {"exact", no_argument, NULL, 'e'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0}};
+    struct request r = {NULL, NULL, NULL, 0, 0};
+    int option;
+    while ((option = next_option(argc, argv, self, options)) != -1) {
+        switch (option) {
+        case 'f':
+            r.from = optarg;
+            break;
+        case 't':
+            r.to = optarg;
+            break;
+        case 'l':
+            r.list = optarg;
+            break;
+        case 'j':
+            r.json = 1;
+            break;
+        default:
+            r.exact = 1;
+        }
+    }
+    if (!r.from != !r.to) {
+        uh_die_usage("knots: expected both --from and --to, found only --%s",
+                     r.from ? "from" : "to");
+    }
+    require_operands(argc, self, 1, "NET.safetensors");
+    return r;
+}
+
+static void print_pieces(const struct uh_pieces *p, const struct request *r,
+                         struct uh_pool *pool, struct uh_arena *arena)
+{
+    const char *certificate = p->exact ? "exact" : "certified";
+    if (r->json) {
+        printf("{\"certificate\": \"%s\", \"knots\": %zu, "
+               "\"pattern_changes\": %zu, \"positions\": [",
+               certificate, p->knots, p->changes);
+        print_numbers(p->knots, p->position, ", ", pool, arena);
+        puts("]}");
+        return;
+    }
+    printf("knots            %zu\npattern changes  %zu\ncertificate      %s\n",
+           p->knots, p->changes, certificate);
+    if (!r->list && p->knots > 0) {
+        puts("positions");
+        print_numbers(p->knots, p->position, "\n", pool, arena);
+        putchar('\n');
+    }
+}
+
+static void run(int argc, char **argv, const struct command *self)
+{
+    struct request r = read_options(argc, argv, self);
+    struct uh_arena *arena = uh_arena_new();
+    struct uh_line line = {.only_exact = r.exact};
+    struct uh_pieces pieces;
+    struct uh_error error;
+    struct uh_net net = load_network(argv[optind], arena, &line.wide, NULL);
+    if (r.from) {
+        line.a = end_of(r.from, &net, arena);
+        line.b = end_of(r.to, &net, arena);
+    }
+    struct uh_pool *pool = uh_pool_open(0);
+    if (uh_pieces_walk(&net, &line, pool, arena, &pieces, &error) != UH_OK) {
+        uh_die("%s (%s)", error.text, argv[optind]);
+    }
+    if (r.list) {
+        uh_npy_write_f64(r.list, 1, &pieces.knots, pieces.position);
+    }
+    print_pieces(&pieces, &r, pool, arena);
+    uh_pool_close(&pool);
+    uh_arena_free(&arena);
+}
+
+const struct command knots_command = {
+    "knots", "counts and lists the breakpoints of a network along a line",
+    "NET.safetensors [--from A.npy --to B.npy] [--json] [--list OUT.npy]",
+    "The network is made of dense, conv, maxpool, meanpool, relu, leakyrelu, "
+    "batchnorm\n"
+    "(at rest), flatten, mark, from and add; any other layer is an error.  "
+    "Along a line\n"
+    "it is made of straight pieces.  A knot is a point where the affine map of "
+    "some\n"
+    "output changes.  A pattern change is a point where a relu's input changes "
+    "between\n"
+    "positive and not, or a maxpool's winner changes (of equal ones the first "
+    "in scan\n"
+    "order wins), each on the open intervals beside it, and yet no output's "
+    "map does.\n\n"
+    "The line is the segment A + t(B - A), 0 < t < 1, of two inputs (float32 "
+    "or float64,\n"
+    "of the network's input shape or flat, with or without a first axis of 1), "
+    "and\n"
+    "positions are t; or, for a network of one input, the whole real line, and "
+    "positions\n"
+    "are x.  They are ascending, each the double nearest to the exact one, so "
+    "that two\n"
+    "knots may have equal positions.\n\n"
+    "Weights, inputs and slopes count as the exact rationals that they are in "
+    "the files,\n"
+    "float64 too.  Batch normalization is y = scale x + shift, where scale = "
+    "weight /\n"
+    "sqrt(running_var + eps) and shift = bias - running_mean * scale are "
+    "computed in\n"
+    "double and rounded to float32, as `underhood eval` does.  Nothing is left "
+    "to\n"
+    "rounding: what numbers with error bounds cannot decide, integers of any "
+    "length do.\n"
+    "certificate is `exact` if no number was rounded on the way, else "
+    "`certified`: each\n"
+    "decision and each position rests on proved bounds.\n\n"
+    "  --from A.npy    where the segment begins\n"
+    "  --to B.npy      where it ends\n"
+    "  --json          one JSON document: certificate, knots, "
+    "pattern_changes, positions\n"
+    "  --list OUT.npy  the positions as float64; whole or not at all, a file "
+    "of that\n"
+    "                  name is replaced\n"
+    "  --exact         decide everything in integers: slow, for checking\n"
+    "  --help          this\n",
+    run};

@@ -1,0 +1,113 @@
+/* net.c: underhood net: the layers of a network, their shapes, its digest. */
+#include "common.h"
+#include "die.h"
+
+#include <string.h>
+
+static void print_json_shape(size_t rank, const size_t dims[])
+{
+    for (size_t i = 0; i < rank; i++) {
+        printf("%s%zu", i ? ", " : "[", dims[i]);
+    }
+    putchar(']');
+}
+
+/* The words of each layer, cut out of the line. */
+static char **layer_words(const struct uh_net *net, struct uh_arena *arena)
+{
+    char **words = uh_arena_alloc(arena, net->layers, sizeof *words);
+    char *rest = uh_arena_text(arena, net->arch);
+    for (size_t i = 0; i <= net->layers; i++) {
+        char *next = strchr(rest, ';');
+        if (next) {
+            *next++ = 0;
+        }
+        if (i > 0) {
+            words[i - 1] = rest + strspn(rest, " ");
+        }
+        rest = next ? next : rest + strlen(rest);
+    }
+    return words;
+}
+
+static size_t parameters_of(const struct uh_layer *layer)
+{
+    return layer->weight_count + layer->bias_count;
+}
+
+static void print_json(const struct uh_net *net, const char *digest,
+                       const char *file_digest, struct uh_arena *arena)
+{
+    size_t dims[3], rank = input_shape(net, dims);
+    char **words = layer_words(net, arena);
+    printf("{\"arch\": ");
+    print_json_string(net->arch);
+    printf(", \"digest\": \"%s\", \"file_digest\": \"%s\", \"input\": ", digest,
+           file_digest);
+    print_json_shape(rank, dims);
+    printf(", \"layers\": [");
+    for (size_t i = 0; i < net->layers; i++) {
+        rank = own_shape(net, i, dims);
+        printf("%s{\"index\": %zu, \"kind\": \"%s\", \"output\": ",
+               i ? ", " : "", i, uh_kind_word(net->layer[i].kind));
+        print_json_shape(rank, dims);
+        printf(", \"parameters\": %zu, \"words\": ",
+               parameters_of(&net->layer[i]));
+        print_json_string(words[i]);
+        putchar('}');
+    }
+    rank = own_shape(net, net->layers - 1, dims);
+    printf("], \"output\": ");
+    print_json_shape(rank, dims);
+    printf(", \"parameters\": %zu}\n", net->parameter_count);
+}
+
+static void print_text(const struct uh_net *net, const char *digest,
+                       const char *file_digest, struct uh_arena *arena)
+{
+    size_t dims[3], rank = input_shape(net, dims);
+    char **words = layer_words(net, arena);
+    printf("layer  %-28s  %-14s  parameters\n", "words", "output");
+    printf("%5s  %-28s  %-14s\n", "", "input", shape_words(rank, dims, arena));
+    for (size_t i = 0; i < net->layers; i++) {
+        rank = own_shape(net, i, dims);
+        printf("%5zu  %-28s  %-14s  %zu\n", i, words[i],
+               shape_words(rank, dims, arena), parameters_of(&net->layer[i]));
+    }
+    printf("parameters  %zu\ndigest      %s\nfile        %s\n",
+           net->parameter_count, digest, file_digest);
+}
+
+static void run(int argc, char **argv, const struct command *self)
+{
+    static const struct option options[] = {{"json", no_argument, NULL, 'j'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {NULL, 0, NULL, 0}};
+    int json = 0;
+    while (next_option(argc, argv, self, options) != -1) {
+        json = 1;
+    }
+    require_operands(argc, self, 1, "NET.safetensors");
+    struct uh_arena *arena = uh_arena_new();
+    char digest[65], file_digest[65];
+    struct uh_net net = load_network(argv[optind], arena, NULL, file_digest);
+    uh_net_digest(&net, digest);
+    (json ? print_json : print_text)(&net, digest, file_digest, arena);
+    uh_arena_free(&arena);
+}
+
+const struct command net_command = {
+    "net", "prints the layers of a network, their shapes and its digest",
+    "NET.safetensors [--json]",
+    "Layers are numbered as in the file, from 0 behind the input; shapes are "
+    "those of\n"
+    "one sample: channels x height x width, or one number.  The digest is the "
+    "SHA-256\n"
+    "of the parameters and running statistics as float32, in order: two files "
+    "of the\n"
+    "same network agree in it.  `file` is the SHA-256 of the file itself.\n\n"
+    "  --json   one JSON document: arch, digest, file_digest, input, layers "
+    "(index,\n"
+    "           kind, output, parameters, words), output, parameters\n"
+    "  --help   this\n",
+    run};
