@@ -183,6 +183,11 @@ tools := $(patsubst tools/%.c,$T/%,$(wildcard tools/*.c))
 $(tools): $T/%: $T/%.debug
 	@test -e $@ || strip -g -o $@ $<
 
+# ---- underhood, the tools to take away ----------------------------------------
+build/underhood: $(wildcard tools/underhood/*.[ch]) $(library) build/settings
+	$(say) CC tools/underhood
+	@$(CC) $(CFLAGS) -Ilib $(filter %.c,$^) $(library) $(LDLIBS) -o $@
+
 # ---- steps -------------------------------------------------------------------
 # Compiled with line numbers, for gcc and gdb; then stripped of them.  A run
 # hangs on the stripped program, whose bytes change only if its code does, and
@@ -344,7 +349,7 @@ $(foreach t,$(chapter_tests),$(eval $(call chapter_test_rules,$t)))
 .PHONY: check-quick
 check:
 	+@$(MAKE) PROFILE=quick check-quick
-check-quick: $(addsuffix .passed,$(programs) $(chapter_tests)) $(ledgers) $T/source
+check-quick: $(addsuffix .passed,$(programs) $(chapter_tests)) $(ledgers) $T/source build/underhood
 	@for c in $(ordered); do for t in $(foreach e,$(steps),$e); do \
 	   case $$t in $$c/*) cmp -s <($T/source text $S/$$t.c) <($T/source text experiments/$$t.c) \
 	     || { echo "experiments/$$t.c: expected the tokens of $S/$$t.c, found others" >&2; exit 1; };; esac; done; done
