@@ -96,19 +96,20 @@ static void run(int argc, char **argv, const struct command *self)
 }
 
 const struct command eval_command = {
-    "eval", "computes the outputs of a network, the same bits on every machine",
+    "eval", "computes the outputs of a network",
     "NET.safetensors IN.npy OUT.npy [--layer I]",
-    "IN.npy is float32 or float64 (rounded to float32), C order, first axis "
-    "the inputs;\n"
-    "the rest has the network's input shape, or is flat with as many entries.  "
-    "OUT.npy\n"
-    "is float32, the first axis the inputs, behind it the shape of the layer's "
-    "output:\n"
-    "channels, height, width, or one number behind flatten and dense.  It "
-    "appears whole\n"
-    "or not at all; a file of that name is replaced.\n\n"
-    "  --layer I   the output of layer I of the file (underhood net numbers "
-    "them)\n"
-    "              instead of the last\n"
-    "  --help      this\n",
+    "IN.npy is float32 or float64 (rounded to float32), C order, first axis\n"
+    "the inputs; the rest has the network's input shape, or is flat with as\n"
+    "many entries.\n"
+    "\n"
+    "OUT.npy is float32, first axis the inputs, then the shape of the layer's\n"
+    "output: channels, height, width, or one number behind flatten and dense.\n"
+    "The file appears whole or not at all and replaces one of that name.  Its\n"
+    "bits do not depend on the machine, the threads or the number of inputs.\n"
+    "\n"
+    "  --layer I   the output of layer I instead of the last; underhood net\n"
+    "              tells their numbers\n"
+    "  --help      this\n"
+    "\n"
+    "example: underhood eval lenet.safetensors images.npy logits.npy\n",
     run};

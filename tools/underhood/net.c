@@ -99,15 +99,18 @@ static void run(int argc, char **argv, const struct command *self)
 const struct command net_command = {
     "net", "prints the layers of a network, their shapes and its digest",
     "NET.safetensors [--json]",
-    "Layers are numbered as in the file, from 0 behind the input; shapes are "
-    "those of\n"
-    "one sample: channels x height x width, or one number.  The digest is the "
-    "SHA-256\n"
-    "of the parameters and running statistics as float32, in order: two files "
-    "of the\n"
-    "same network agree in it.  `file` is the SHA-256 of the file itself.\n\n"
-    "  --json   one JSON document: arch, digest, file_digest, input, layers "
-    "(index,\n"
-    "           kind, output, parameters, words), output, parameters\n"
-    "  --help   this\n",
+    "Layers are numbered as in the file, from 0 behind the input; shapes are\n"
+    "those of one sample: channels x height x width, or one number.\n"
+    "\n"
+    "The digest is the SHA-256 of the parameters and running statistics as\n"
+    "float32, layer by layer: files of the same network agree in it, whatever\n"
+    "their types and the order of their tensors.  `file` is the SHA-256 of\n"
+    "the file itself.\n"
+    "\n"
+    "  --json   one JSON document: arch, digest, file_digest, input, layers\n"
+    "           (each with index, kind, output, parameters, words), output,\n"
+    "           parameters\n"
+    "  --help   this\n"
+    "\n"
+    "example: underhood net lenet.safetensors\n",
     run};
