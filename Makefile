@@ -257,6 +257,7 @@ $B/figures/$2.tex $B/figures/$2.pdf $F/$2.pdf $F/$2.svg $F/$2.png &: \
 	   pdftocairo -png -singlefile -r 300 $2.pdf $2
 	@cd $B/new/figure-$2 && mv $2*.pdf $2.tex $(CURDIR)/$B/figures/ && \
 	   cd alone && mv $2.pdf $2.svg $2.png $(CURDIR)/$F/
+
 endef
 $(foreach e,$(steps),$(eval $(call step_rules,$e)))
 
