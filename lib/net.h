@@ -134,7 +134,7 @@ struct uh_net uh_net_fold(const struct uh_net *net, struct uh_arena *arena);
 /* Index of the largest of n values; of equal ones the lowest. */
 size_t uh_argmax(size_t n, const float v[]);
 
-/* netfile.c: a network as a .safetensors file, metadata "arch", tensors
+/* net_file.c: a network as a .safetensors file, metadata "arch", tensors
  * "INDEX.weight", "INDEX.bias", "INDEX.running_mean", "INDEX.running_var".
  *
  * Load takes float32, float64 and float16 (rounded to float32) and a missing

@@ -108,7 +108,7 @@ struct uh_interval uh_bootstrap_mean(size_t n, const double x[n],
                         level, stream, scratch);
 }
 
-struct uh_line uh_fit_line(size_t n, const double x[n], const double y[n])
+struct uh_fit uh_fit_line(size_t n, const double x[n], const double y[n])
 {
     UH_REQUIRE(n >= 2, "%zu", n);
     double mx = uh_mean(n, x), my = uh_mean(n, y), xx = 0, xy = 0;
@@ -117,7 +117,7 @@ struct uh_line uh_fit_line(size_t n, const double x[n], const double y[n])
         xy += (x[i] - mx) * (y[i] - my);
     }
     UH_REQUIRE(xx > 0, "all %zu abscissas are the same", n);
-    struct uh_line line = {0, xy / xx, 0};
+    struct uh_fit line = {0, xy / xx, 0};
     line.intercept = my - line.slope * mx;
     for (size_t i = 0; i < n; i++) {
         double miss = y[i] - (line.intercept + line.slope * x[i]);

@@ -65,12 +65,12 @@ struct uh_interval uh_bootstrap_mean(size_t n, const double x[n],
                                      struct uh_arena *scratch);
 
 /* The line y = intercept + slope x by least squares. */
-struct uh_line {
+struct uh_fit {
     double intercept, slope;
     double residual; /* sum of the squared residuals */
 };
 
 /* n >= 2, and x takes at least two values. */
-struct uh_line uh_fit_line(size_t n, const double x[n], const double y[n]);
+struct uh_fit uh_fit_line(size_t n, const double x[n], const double y[n]);
 
 #endif

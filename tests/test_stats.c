@@ -151,7 +151,7 @@ static void a_line_is_found_and_misfits_are_orthogonal(void **state)
 {
     (void)state;
     double x[4] = {1, 2, 4, 8}, y[4] = {5, 7, 11, 19};
-    struct uh_line line = uh_fit_line(4, x, y);
+    struct uh_fit line = uh_fit_line(4, x, y);
     near_to(line.slope, 2, 1e-14);
     near_to(line.intercept, 3, 1e-14);
     near_to(line.residual, 0, 1e-24);

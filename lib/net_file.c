@@ -1,4 +1,4 @@
-/* netfile.c: a network as a .safetensors file (net.h). */
+/* net_file.c: a network as a .safetensors file (net.h). */
 #include "die.h"
 #include "net.h"
 #include "safetensors.h"
