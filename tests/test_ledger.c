@@ -173,9 +173,9 @@ static void a_record_out_of_form_is_a_broken_contract(void **state)
         assert_int_equal(fate(&bad, 1), SIGABRT);
     }
     struct uh_record nan_value = {
-        .id = "knots/x", .kind = UH_BITS, .what = "x", .value = NAN};
+        .id = "knots/x", .kind = UH_BITS, .what = "x", .value = (double)NAN};
     assert_int_equal(fate(&nan_value, 1), SIGABRT);
-    nan_value.value = INFINITY;
+    nan_value.value = (double)INFINITY;
     assert_int_equal(fate(&nan_value, 1), SIGABRT);
     struct uh_record no_digits = {
         .id = "knots/x", .kind = UH_ROUNDED, .what = "x", .value = 1};
