@@ -2,7 +2,8 @@
  *
  *     gcc -O2 -D_GNU_SOURCE -Ilib -Itests tests/all_fmath.c tests/ref_fmath.c \
  *         build/lib/libuh.a -lgsl -lopenblas -lmpfr -lgmp -lm -o build/all_fmath
- *     build/all_fmath float [NAME]     every argument, a minute a function
+ *     build/all_fmath float [NAME [N]] every argument, a minute a function, or
+ *                                      every N-th block of 2^16
  *     build/all_fmath double [NAME]    10^7 arguments, a minute a function
  *
  * Not a part of make check, whose tests take a sample of both.  For float,
@@ -73,13 +74,13 @@ static double float_unit(double y)
     return unit * 0x1p-23;
 }
 
-static void measure_float(size_t f)
+static void measure_float(size_t f, uint32_t every)
 {
     enum { BLOCK = 65536 };
     static float x[BLOCK], y[BLOCK];
     struct worst worst = {0, 0};
     size_t misrounded = 0;
-    for (uint32_t high = 0; high < 65536; high++) {
+    for (uint32_t high = 0; high < 65536; high += every) {
         for (uint32_t low = 0; low < BLOCK; low++) {
             uint32_t bits = high << 16 | low;
             memcpy(&x[low], &bits, sizeof bits);
@@ -209,15 +210,16 @@ int main(int argc, char **argv)
 {
     int is_float = argc > 1 && strcmp(argv[1], "float") == 0;
     int is_double = argc > 1 && strcmp(argv[1], "double") == 0;
-    if (argc > 3 || !(is_float || is_double)) {
-        fprintf(stderr, "usage: all_fmath float|double [NAME]\n");
+    int every = argc == 4 && is_float ? atoi(argv[3]) : 1;
+    if (argc > 4 || every < 1 || !(is_float || is_double)) {
+        fprintf(stderr, "usage: all_fmath float|double [NAME [N]]\n");
         return 2;
     }
     for (size_t f = 0; f < sizeof subjects / sizeof subjects[0]; f++) {
-        if (argc == 3 && strcmp(argv[2], subjects[f].name) != 0)
+        if (argc >= 3 && strcmp(argv[2], subjects[f].name) != 0)
             continue;
         if (is_float && subjects[f].array != NULL)
-            measure_float(f);
+            measure_float(f, (uint32_t)every);
         if (is_double && subjects[f].function != NULL)
             measure_double(f);
         fflush(stdout);
