@@ -39,7 +39,7 @@ ifneq (1,$(words $(PROFILE)))
 $(error profile: expected quick, lecture or full, found $(PROFILE))
 endif
 
-.PHONY: all paper figures results record check bench data clean help why setup
+.PHONY: all paper figures results record check check-long check-bits bench data clean help why setup
 all: paper
 goals := $(or $(MAKECMDGOALS),all)
 
@@ -81,6 +81,8 @@ endif
 ## make check           the tests, and the quick numbers against those of record
 ## make why FILE=...    why a file would be made again, in words
 ## make data            MNIST, CIFAR-10 and notMNIST into data/, checked
+## make check-long      fuzzers, sanitizers, all 2^32 floats, warnings: an hour
+## make check-bits      the same bits from compilers, kernels and threads: minutes
 ## make bench           our speed beside that of the peers
 ## make clean           removes build/, nothing else
 ## make help            this list
@@ -197,7 +199,7 @@ build/underhood: $(wildcard tools/underhood/*.[ch]) $(library) build/settings
 # $(call data_of,STEP): the data sets that it reads in this profile.  One that is
 # missing is said at once, not after an hour's work.
 data_of = $($1.data) $($1.data.$(PROFILE))
-ifneq (,$(filter-out check why bench,$(goals)))
+ifneq (,$(filter-out check check-long check-bits why bench,$(goals)))
 absent := $(foreach d,$(sort $(foreach e,$(steps),$(call data_of,$e))),$(if $(wildcard $(DATA)/$d/*),,$d))
 ifneq (,$(absent))
 $(error data: profile $(PROFILE) expected the data sets $(absent) in $(DATA), found none (make data, or DATA=dir))
@@ -362,6 +364,10 @@ check-quick: $(addsuffix .passed,$(programs) $(chapter_tests)) $(ledgers) $T/sou
 
 why:
 	@PROFILE=$(PROFILE) tools/why $(FILE)
+check-long:
+	@tools/check-long
+check-bits:
+	@tools/check-bits
 bench: $T/bench_mat
 	@OPENBLAS_NUM_THREADS=2 $<
 endif
