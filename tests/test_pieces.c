@@ -195,6 +195,65 @@ static void zero_biases_make_one_event(void **state)
     assert_true(p.position[0] == 0);
 }
 
+/* relu(f_1 ... f_6 x + 1) - relu(the same in another order), with numbers whose
+ * product takes 150 bits; the second bias is off by that much. */
+static struct uh_net two_orders(float off)
+{
+    static const float factor[6] = {0.1f, 0.3f, 0.7f, 0.9f, 1.1f, 1.3f};
+    static const size_t order[6] = {4, 2, 5, 0, 3, 1};
+    struct uh_net net = uh_net_make("input 1; dense 2; dense 2; dense 2; "
+                                    "dense 2; dense 2; dense 2; relu; dense 1",
+                                    arena);
+    for (size_t k = 0; k < 6; k++) {
+        float *w = net.layer[k].weight;
+        w[0] = factor[k];
+        w[k == 0 ? 1 : 3] = factor[order[k]];
+    }
+    net.layer[5].bias[0] = 1;
+    net.layer[5].bias[1] = 1 + off;
+    net.layer[7].weight[0] = 1;
+    net.layer[7].weight[1] = -1;
+    return net;
+}
+
+static void equality_beyond_all_digits_is_equality(void **state)
+{
+    (void)state;
+    struct uh_net same = two_orders(0), other = two_orders(0x1p-20f);
+    struct uh_pieces p = on_axis(&same), q = on_axis(&other);
+    assert_int_equal(p.knots, 0);
+    assert_int_equal(p.changes, 1);
+    assert_false(p.exact);
+    assert_true(p.asked > 0);
+    assert_int_equal(q.knots, 2);
+    assert_int_equal(q.changes, 0);
+}
+
+/* A unit that bends at 1 + a + b, by three steps of a line. */
+static double bend_at(float a, float b, int only_exact)
+{
+    struct uh_net net =
+        NET("input 1; dense 1; dense 1; dense 1; relu", 1, -1, 1, -a, 1, -b);
+    struct uh_line line = {.only_exact = only_exact};
+    struct uh_pieces p = walk(&net, &line);
+    assert_int_equal(p.knots, 1);
+    return p.position[0];
+}
+
+static void positions_beside_a_midpoint_round_to_their_side(void **state)
+{
+    (void)state;
+    for (int exact = 0; exact < 2; exact++) {
+        assert_true(bend_at(0x1p-53f, 0x1p-110f, exact) == 1 + 0x1p-52);
+        assert_true(bend_at(0x1p-53f, -0x1p-110f, exact) == 1);
+        assert_true(bend_at(0x1p-53f, 0, exact) == 1);
+        assert_true(bend_at(0x1.8p-52f, 0, exact) == 1 + 0x1p-51);
+        assert_true(bend_at(0x1.8p-52f, -0x1p-120f, exact) == 1 + 0x1p-52);
+        assert_true(bend_at(-0x1p-54f, 0, exact) == 1);
+        assert_true(bend_at(-0x1p-54f, -0x1p-130f, exact) == 1 - 0x1p-53);
+    }
+}
+
 /* -- known by proof ---------------------------------------------------------- */
 
 static void the_zoo_has_the_knots_of_its_theorems(void **state)
@@ -260,6 +319,10 @@ static const char *const some[] = {
     "input 1 9 9; maxpool 3 stride=2 pad=1; conv 4 2 2 dilation=2; relu; "
     "maxpool 2 stride=1; meanpool 2 ceil=1; flatten; dense 2; relu",
     "input 40; dense 60; relu; dense 50; relu; dense 3",
+    "input 1 4 4; relu; meanpool 3 stride=2 ceil=1; maxpool 2; flatten; dense "
+    "2",
+    "input 1 4 4; mark a; meanpool 3 stride=1 pad=1; add a; relu; meanpool 2 "
+    "stride=1; maxpool 3; flatten; dense 1",
     "input 4 4 4; conv 8 3 3 groups=4 pad=1; relu; mark b; conv 4 1 1; from b; "
     "conv 8 3 3 pad=1; relu; add b; maxpool 2; flatten; dense 2"};
 enum { SOME = sizeof some / sizeof *some };
@@ -465,6 +528,8 @@ int main(void)
         cmocka_unit_test(the_first_of_equal_winners_wins),
         cmocka_unit_test(a_slope_of_a_bend_may_be_one),
         cmocka_unit_test(zero_biases_make_one_event),
+        cmocka_unit_test(equality_beyond_all_digits_is_equality),
+        cmocka_unit_test(positions_beside_a_midpoint_round_to_their_side),
         cmocka_unit_test(the_zoo_has_the_knots_of_its_theorems),
         cmocka_unit_test(
             knots_of_a_sawtooth_are_at_the_multiples_of_its_period),
