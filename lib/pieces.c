@@ -12,7 +12,7 @@ enum {
     PARTS = 64,          /* at most */
     LARGE_PARTS = 8,     /* where a part is costly to begin */
     LARGE_NET = 1 << 16, /* edges: from here on it is */
-    PILOT = 256          /* events that are enough to cut by */
+    PILOT = 48           /* events that are enough to cut by */
 };
 
 struct job {

@@ -229,6 +229,22 @@ static void equality_beyond_all_digits_is_equality(void **state)
     assert_int_equal(q.changes, 0);
 }
 
+static void a_difference_of_equals_has_no_slope(void **state)
+{
+    (void)state;
+    struct uh_net net = uh_net_make("input 1; dense 2; dense 2; dense 2; "
+                                    "dense 2; dense 2; dense 2; dense 1; relu",
+                                    arena);
+    struct uh_net pair = two_orders(0);
+    memcpy(net.parameters, pair.parameters,
+           net.layer[6].weight_at * sizeof *net.parameters);
+    net.layer[6].weight[0] = 1;
+    net.layer[6].weight[1] = -1;
+    net.layer[6].bias[0] = -1;
+    struct uh_pieces p = on_axis(&net);
+    assert_int_equal(p.knots + p.changes, 0);
+}
+
 /* A unit that bends at 1 + a + b, by three steps of a line. */
 static double bend_at(float a, float b, int only_exact)
 {
@@ -529,6 +545,7 @@ int main(void)
         cmocka_unit_test(a_slope_of_a_bend_may_be_one),
         cmocka_unit_test(zero_biases_make_one_event),
         cmocka_unit_test(equality_beyond_all_digits_is_equality),
+        cmocka_unit_test(a_difference_of_equals_has_no_slope),
         cmocka_unit_test(positions_beside_a_midpoint_round_to_their_side),
         cmocka_unit_test(the_zoo_has_the_knots_of_its_theorems),
         cmocka_unit_test(
