@@ -25,14 +25,34 @@ double uh_deviation(size_t n, const double x[n])
     return n < 2 ? 0 : sqrt(sum / (double)(n - 1));
 }
 
+/* The p-quantile of the beta distribution: the double at which its
+ * distribution function (GSL) passes p, by bisection.  GSL's own quantile,
+ * a Newton iteration, does not converge for some counts and returns NaN. */
+static double beta_quantile(double p, double a, double b)
+{
+    double low = 0, high = 1;
+    for (;;) {
+        double middle = low + (high - low) / 2;
+        if (!(middle > low && middle < high)) {
+            return high;
+        }
+        if (gsl_cdf_beta_P(middle, a, b) < p) {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+}
+
 struct uh_interval uh_clopper_pearson(size_t hits, size_t n, double level)
 {
     UH_REQUIRE(n >= 1 && hits <= n, "%zu of %zu", hits, n);
     UH_REQUIRE(level > 0 && level < 1, "%g", level);
     double tail = (1 - level) / 2, k = (double)hits, m = (double)(n - hits);
     return (struct uh_interval){
-        hits == 0 ? 0 : gsl_cdf_beta_Pinv(tail, k, m + 1),
-        hits == n ? 1 : gsl_cdf_beta_Qinv(tail, k + 1, m)};
+        hits == 0 ? 0 : beta_quantile(tail, k, m + 1),
+        /* the upper end mirrors the lower one of the misses */
+        hits == n ? 1 : 1 - beta_quantile(tail, m, k + 1)};
 }
 
 struct uh_interval uh_student(size_t n, const double x[n], double level)

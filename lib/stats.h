@@ -24,7 +24,8 @@ double uh_deviation(size_t n, const double x[n]);
 /* Interval of a rate from hits out of n trials: covers the true rate with at
  * least the given probability, whatever it is.
  *
- * Method   quantiles of the beta distribution (GSL); Clopper and Pearson,
+ * Method   quantiles of the beta distribution, by bisection of GSL's
+ *          distribution function; Clopper and Pearson,
  *          Biometrika 26 (1934), 404-413.
  * Special  hits = 0 gives lower = 0, hits = n gives upper = 1, both exactly.
  * Contract hits <= n, n >= 1, 0 < level < 1.

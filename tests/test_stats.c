@@ -33,6 +33,22 @@ static void clopper_pearson_without_a_hit_is_known(void **state)
 }
 
 /* The definition: at each end the binomial tail beyond the hits is 2.5 %. */
+static void clopper_pearson_answers_for_every_count(void **state)
+{
+    (void)state;
+    for (size_t n = 1; n <= 4000; n = n < 500 ? 2 * n + 1 : n + 1063) {
+        double before = -1;
+        for (size_t k = 0; k <= n; k++) {
+            struct uh_interval i = uh_clopper_pearson(k, n, 0.95);
+            double rate = (double)k / (double)n;
+            assert_true(i.lower >= 0 && i.lower <= rate);
+            assert_true(i.upper >= rate && i.upper <= 1);
+            assert_true(i.lower > before); /* grows with the hits */
+            before = k ? i.lower : -1e-300;
+        }
+    }
+}
+
 static void clopper_pearson_ends_have_the_binomial_tails(void **state)
 {
     (void)state;
@@ -216,6 +232,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(clopper_pearson_without_a_hit_is_known),
+        cmocka_unit_test(clopper_pearson_answers_for_every_count),
         cmocka_unit_test(clopper_pearson_ends_have_the_binomial_tails),
         cmocka_unit_test(student_of_two_values_is_known),
         cmocka_unit_test(deviation_of_an_arithmetic_sequence_is_known),
