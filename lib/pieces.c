@@ -3,6 +3,7 @@
 #include "die.h"
 #include "pieces_graph.h"
 #include "pieces_walk.h"
+#include "progress.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -20,6 +21,7 @@ struct job {
     const struct uh_line *line;
     const struct uh_part *part;
     struct uh_found *found;
+    struct uh_progress *progress; /* or NULL */
 };
 
 static void walk_part(void *context, size_t index, struct uh_pool *serial)
@@ -27,6 +29,9 @@ static void walk_part(void *context, size_t index, struct uh_pool *serial)
     struct job *job = context;
     uh_pieces_part(job->graph, job->line, job->part[index], 0,
                    uh_pool_scratch(serial), &job->found[index]);
+    if (job->progress) {
+        uh_progress_step(job->progress, 1);
+    }
 }
 
 /* The events of the network's first layers: enough of them to say where its
@@ -176,9 +181,15 @@ enum uh_status uh_pieces_walk(const struct uh_net *net,
             size_t parts =
                 cut(&first, graph.edges > LARGE_NET ? LARGE_PARTS : PARTS,
                     whole, part);
-            struct job job = {&graph, line, part, found};
+            struct job job = {&graph, line, part, found, NULL};
+            if (line->progress) {
+                job.progress = uh_progress_start(room, line->progress, parts);
+            }
             free(first.position);
             uh_cells(pool, parts, walk_part, &job);
+            if (job.progress) {
+                uh_progress_end(job.progress);
+            }
             status = gather(parts, found, arena, pieces, error);
         }
     }

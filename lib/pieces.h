@@ -37,12 +37,13 @@
 /* The line; what is not set is the whole axis of a network of one input with
  * its float32 numbers. */
 struct uh_line {
-    const double *a, *b; /* (in) each: the open segment 0 < t < 1; NULL: the
+    const double *a, *b;  /* (in) each: the open segment 0 < t < 1; NULL: the
                              axis, t is the input */
-    const double *wide;  /* the parameter block and behind it the running
+    const double *wide;   /* the parameter block and behind it the running
                              statistics, where a file holds doubles; NULL: the
                              network's float32 numbers */
-    int only_exact;      /* 1: decide everything in integers; slow */
+    const char *progress; /* its name on stderr if it takes long; NULL: none */
+    int only_exact;       /* 1: decide everything in integers; slow */
 };
 
 struct uh_pieces {

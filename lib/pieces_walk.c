@@ -205,6 +205,7 @@ struct walk {
     struct memory *memory; /* of each stage */
     struct form *form;     /* of each unit */
     struct form *before;   /* of a unit that is touched */
+    struct form *delta;    /* room: by what units of a tensor changed */
     uint32_t *choice;
     double *low, *high; /* when a unit changes next; infinite: never */
     uint32_t *touched;  /* == stamp: touched by this event */
@@ -678,20 +679,49 @@ static const struct memory *source(const struct walk *w, size_t stage)
     return stage == UH_NO_STAGE ? &nothing : &w->memory[stage];
 }
 
+/* What the functions of the units on the list changed by. */
+static void find_deltas(struct walk *w, const struct memory *from, size_t first)
+{
+    for (size_t k = 0; k < from->changes; k++) {
+        size_t unit = first + from->changed[k];
+        w->delta[k] = w->form[unit];
+        subtract(&w->delta[k].p, &w->before[unit].p);
+        subtract(&w->delta[k].s, &w->before[unit].s);
+    }
+}
+
+/* Row by row: a row of weights is read in order. */
+static void update_dense(struct walk *w, size_t stage,
+                         const struct memory *from)
+{
+    const struct uh_stage *s = &w->graph->stage[stage];
+    for (size_t i = 0; i < s->count; i++) {
+        const double *row = s->weight + i * s->fan;
+        touch(w, stage, i);
+        struct form f = w->form[s->out + i];
+        for (size_t k = 0; k < from->changes; k++) {
+            add_form(&f, row[from->changed[k]], &w->delta[k]);
+        }
+        w->form[s->out + i] = f;
+    }
+}
+
 static void update_piecemeal(struct walk *w, size_t stage,
                              const struct memory *from, size_t first)
 {
     const struct uh_stage *s = &w->graph->stage[stage];
+    find_deltas(w, from, first);
+    if (s->kind == UH_STAGE_DENSE) {
+        update_dense(w, stage, from);
+        return;
+    }
     for (size_t k = 0; k < from->changes; k++) {
-        size_t j = from->changed[k];
-        struct form d = w->form[first + j];
-        subtract(&d.p, &w->before[first + j].p);
-        subtract(&d.s, &w->before[first + j].s);
-        size_t n = uh_stage_reach(s, 0, j, w->edge, w->weight);
+        size_t n = uh_stage_reach(s, 0, from->changed[k], w->edge, w->weight);
         for (size_t e = 0; e < n; e++) {
             if (w->weight[e] != 0) {
                 touch(w, stage, w->edge[e]);
-                add_form(&w->form[s->out + w->edge[e]], w->weight[e], &d);
+                add_form(&w->form[s->out + w->edge[e]], w->weight[e],
+                         &w->delta[k]);
             }
         }
     }
@@ -1043,6 +1073,8 @@ static void begin(struct walk *w)
     }
     w->form = uh_arena_alloc(arena, n, sizeof *w->form);
     w->before = uh_arena_alloc_raw(arena, n, sizeof *w->before);
+    w->delta =
+        uh_arena_alloc_raw(arena, w->piecemeal ? most : 0, sizeof *w->delta);
     w->choice = uh_arena_alloc(arena, n, sizeof *w->choice);
     w->low = uh_arena_alloc_raw(arena, n, sizeof *w->low);
     w->high = uh_arena_alloc_raw(arena, n, sizeof *w->high);

@@ -272,16 +272,16 @@ def a_closed_pipe_is_quiet():
 @test
 def an_interrupt_leaves_nothing_under_a_final_name():
     r = random.Random(5)
-    width, layers = 40, 6
+    width, layers = 100, 12
     t = {"0.weight": ([width, 1], [single(r.gauss(0, 1)) for _ in range(width)]), "0.bias": ([width], [single(r.gauss(0, 1)) for _ in range(width)])}
     for k in range(1, layers):
-        t["%d.weight" % (2 * k)] = ([width, width], [single(r.gauss(0, 0.3)) for _ in range(width * width)])
+        t["%d.weight" % (2 * k)] = ([width, width], [single(r.gauss(0, 0.14)) for _ in range(width * width)])
         t["%d.bias" % (2 * k)] = ([width], [single(r.gauss(0, 1)) for _ in range(width)])
     save("n.safetensors", "input 1" + "; dense %d; relu" % width * layers, t)
     os.mkdir(path("empty"))
     for number in (signal.SIGINT, signal.SIGTERM):
         child = subprocess.Popen([TOOL, "knots", path("n.safetensors"), "--exact", "--list", path("empty/out.npy")], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        time.sleep(0.2)
+        time.sleep(0.5)
         child.send_signal(number)
         out, _ = child.communicate()
         if child.returncode != 128 + number or out or os.listdir(path("empty")):

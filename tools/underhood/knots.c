@@ -150,7 +150,7 @@ static void run(int argc, char **argv, const struct command *self)
 {
     struct request r = read_options(argc, argv, self);
     struct uh_arena *arena = uh_arena_new();
-    struct uh_line line = {.only_exact = r.exact};
+    struct uh_line line = {.only_exact = r.exact, .progress = "knots"};
     struct uh_pieces pieces;
     struct uh_error error;
     struct uh_net net = load_network(argv[optind], arena, &line.wide, NULL);
