@@ -334,6 +334,9 @@ static const char *const some[] = {
     "add a; relu; meanpool 3 stride=2; flatten; dense 3",
     "input 1 9 9; maxpool 3 stride=2 pad=1; conv 4 2 2 dilation=2; relu; "
     "maxpool 2 stride=1; meanpool 2 ceil=1; flatten; dense 2; relu",
+    "input 4 5 5; conv 6 3 3 pad=1; relu; conv 5 3 3 stride=2 pad=1 "
+    "dilation=2; "
+    "relu; flatten; dense 40; relu; dense 3",
     "input 40; dense 60; relu; dense 50; relu; dense 3",
     "input 1 4 4; relu; meanpool 3 stride=2 ceil=1; maxpool 2; flatten; dense "
     "2",
