@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """knots_oracle.py [NET.safetensors [A.npy B.npy]]: knots and changes of the
 pattern of a network along a line, in rationals (pieces.h says what these are).
 

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Recomputes logits of saved networks in numpy, knowing nothing of our code.
 
 A file is 8 bytes of length, JSON, data; its "arch" is the network in one line.

@@ -62,12 +62,15 @@ static const char *copy_quoted(const char *s, FILE *out)
     return s;
 }
 
-/* A directive keeps its line and one blank for each run of them; #line goes. */
-static const char *copy_directive(const char *s, FILE *out)
+static bool is_line_number(const char *s)
 {
     const char *name = s + 1 + strspn(s + 1, " \t");
-    bool drop = strncmp(name, "line", 4) == 0 && !word((unsigned char)name[4]);
-    FILE *to = drop ? fopen("/dev/null", "w") : out;
+    return strncmp(name, "line", 4) == 0 && !word((unsigned char)name[4]);
+}
+
+/* A directive keeps its line and one blank for each run of them. */
+static const char *copy_directive(const char *s, FILE *out)
+{
     bool blank = false;
     while (*s && *s != '\n') {
         if (opens_comment(s)) {
@@ -81,21 +84,17 @@ static const char *copy_directive(const char *s, FILE *out)
             blank = true;
         } else {
             if (blank) {
-                fputc(' ', to);
+                fputc(' ', out);
                 blank = false;
             }
             if (*s == '"' || *s == '\'') {
-                s = copy_quoted(s, to);
+                s = copy_quoted(s, out);
             } else {
-                fputc(*s++, to);
+                fputc(*s++, out);
             }
         }
     }
-    if (drop) {
-        fclose(to);
-    } else {
-        fputc('\n', out);
-    }
+    fputc('\n', out);
     return s;
 }
 
@@ -106,6 +105,9 @@ static void copy_text(const char *s, FILE *out)
     while (*s) {
         if (opens_comment(s)) {
             s = skip_comment(s);
+            blank = true;
+        } else if (*s == '#' && line_start && is_line_number(s)) {
+            s += strcspn(s, "\n");
             blank = true;
         } else if (*s == '#' && line_start) {
             if (last != '\n') {
