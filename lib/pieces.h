@@ -21,6 +21,9 @@
  *          decide (the sign of a number, the order of two events, whether an
  *          output changes, where a position rounds to) is decided in integers
  *          of any length.  The line is cut into parts that are walked at once.
+ * Source   sums and products with their errors: D. Knuth, The Art of Computer
+ *          Programming, volume 2, section 4.2.2; T. Dekker, A floating-point
+ *          technique for extending the available precision, 1971.
  * Lane     exact: counts and positions are facts about the numbers of the
  *          network, whatever the threads, the compiler and the kernels.
  */

@@ -201,10 +201,9 @@ static size_t window_reach(const struct uh_stage *stage, size_t j,
     return n;
 }
 
-size_t uh_stage_reach(const struct uh_stage *stage, int which, size_t j,
-                      size_t unit[], double weight[])
+size_t uh_stage_reach(const struct uh_stage *stage, size_t j, size_t unit[],
+                      double weight[])
 {
-    (void)which; /* both tensors of an addition go to the same place */
     switch (stage->kind) {
     case UH_STAGE_DENSE:
         for (size_t i = 0; i < stage->count; i++) {

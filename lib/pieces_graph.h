@@ -58,10 +58,11 @@ struct uh_graph uh_graph_of(const struct uh_net *net, const double *wide,
 size_t uh_stage_edges(const struct uh_stage *stage, size_t i, size_t unit[],
                       double weight[]);
 
-/* The units of the stage that take from unit j of the tensor from `in` (0) or
- * `other` (1), numbered within the stage, with the weights; at most reach. */
-size_t uh_stage_reach(const struct uh_stage *stage, int which, size_t j,
-                      size_t unit[], double weight[]);
+/* The units of the stage that take from unit j of the tensor from `in` or, of
+ * an addition, from `other`, numbered within the stage, with the weights; at
+ * most reach. */
+size_t uh_stage_reach(const struct uh_stage *stage, size_t j, size_t unit[],
+                      double weight[]);
 
 /* How many places mean i is divided by. */
 size_t uh_stage_places(const struct uh_stage *stage, size_t i);

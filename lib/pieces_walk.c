@@ -716,7 +716,7 @@ static void update_piecemeal(struct walk *w, size_t stage,
         return;
     }
     for (size_t k = 0; k < from->changes; k++) {
-        size_t n = uh_stage_reach(s, 0, from->changed[k], w->edge, w->weight);
+        size_t n = uh_stage_reach(s, from->changed[k], w->edge, w->weight);
         for (size_t e = 0; e < n; e++) {
             if (w->weight[e] != 0) {
                 touch(w, stage, w->edge[e]);
@@ -728,7 +728,7 @@ static void update_piecemeal(struct walk *w, size_t stage,
 }
 
 static void touch_reached(struct walk *w, size_t stage,
-                          const struct memory *from, int which)
+                          const struct memory *from)
 {
     const struct uh_stage *s = &w->graph->stage[stage];
     for (size_t k = 0; k < from->changes; k++) {
@@ -738,8 +738,7 @@ static void touch_reached(struct walk *w, size_t stage,
             }
             return;
         }
-        size_t n =
-            uh_stage_reach(s, which, from->changed[k], w->edge, w->weight);
+        size_t n = uh_stage_reach(s, from->changed[k], w->edge, w->weight);
         for (size_t e = 0; e < n; e++) {
             touch(w, stage, w->edge[e]);
         }
@@ -760,8 +759,8 @@ static void update_sums(struct walk *w, size_t stage)
         (s->kind != UH_STAGE_DENSE || 2 * one->changes < s->fan)) {
         update_piecemeal(w, stage, one, s->in);
     } else {
-        touch_reached(w, stage, one, 0);
-        touch_reached(w, stage, two, 1);
+        touch_reached(w, stage, one);
+        touch_reached(w, stage, two);
         for (size_t k = 0; k < m->changes; k++) {
             w->form[s->out + m->changed[k]] = sum_of(w, s, m->changed[k]);
         }
@@ -856,8 +855,7 @@ static size_t list_units(struct walk *w, size_t stage, size_t ties,
         if (s->kind == UH_STAGE_GATE) {
             w->edge[0] = from->changed[k];
         } else {
-            reached =
-                uh_stage_reach(s, 0, from->changed[k], w->edge, w->weight);
+            reached = uh_stage_reach(s, from->changed[k], w->edge, w->weight);
         }
         for (size_t e = 0; e < reached; e++) {
             size_t unit = s->out + w->edge[e];
