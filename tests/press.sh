@@ -55,7 +55,7 @@ run && says 'RUN +dice/throw' && says NUMBERS && says DRAW && grep -q refuted "$
 [ $? -ne 0 ] && grep -q '"value":"undecided"' "$book/build/quick/dice.jsonl"
 ok "an_edit_of_code_runs_its_step_and_moves_the_verdict"
 sed -i 's|return 0.5 + (double)|return 1 + (double)|' "$book/chapters/dice.nw"
-run; run record && [ -s "$book/results/quick/dice.jsonl" ] && run results && says 'records agree'
+run; run record && [ -s "$book/results/quick/dice.jsonl" ] && run results && says 'records agree$'
 ok "recorded_numbers_agree_with_a_run"
 sed -i 's/"value":"100"/"value":"101"/' "$book/results/quick/dice.jsonl"
 ! run results && says 'differs dice/throws: expected 101, found 100'

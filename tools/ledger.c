@@ -154,6 +154,13 @@ static bool same_number(const json_t *a, const json_t *b)
                0;
 }
 
+/* json_equal() takes two absent values for different. */
+static bool same_under(const json_t *a, const json_t *b, const char *key)
+{
+    const json_t *x = json_object_get(a, key), *y = json_object_get(b, key);
+    return (!x && !y) || json_equal(x, y);
+}
+
 static void print_value(FILE *out, const json_t *record)
 {
     fputs(uh_book_text(record, "value"), out);
@@ -188,10 +195,8 @@ static int compare(int argc, char **argv)
             print_value(stdout, now);
             putchar('\n');
             differ++;
-        } else if (!json_equal(json_object_get(now, "source"),
-                               json_object_get(then, "source")) ||
-                   !json_equal(json_object_get(now, "stages"),
-                               json_object_get(then, "stages"))) {
+        } else if (!same_under(now, then, "source") ||
+                   !same_under(now, then, "stages")) {
             stale++;
         }
     }
