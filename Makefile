@@ -200,7 +200,7 @@ build/underhood: $(wildcard tools/underhood/*.[ch]) $(library) build/settings
 # missing is said at once, not after an hour's work.
 data_of = $($1.data) $($1.data.$(PROFILE))
 ifneq (,$(filter-out check check-long check-bits why bench,$(goals)))
-absent := $(foreach d,$(sort $(foreach e,$(steps),$(call data_of,$e))),$(if $(wildcard $(DATA)/$d/*),,$d))
+absent := $(strip $(foreach d,$(sort $(foreach e,$(steps),$(call data_of,$e))),$(if $(wildcard $(DATA)/$d/*),,$d)))
 ifneq (,$(absent))
 $(error data: profile $(PROFILE) expected the data sets $(absent) in $(DATA), found none (make data, or DATA=dir))
 endif

@@ -2,7 +2,7 @@
  *
  * A record is a function of sources, profile and data; clocks, hosts and
  * progress never enter.  The ledger is written as JSON Lines, sorted by id,
- * keys sorted (design.md, section 5).
+ * keys sorted.
  */
 #ifndef UH_LEDGER_H
 #define UH_LEDGER_H

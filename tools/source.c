@@ -9,7 +9,7 @@
  *     source digest FILE     SHA-256 over the text of FILE and of its modules
  *
  * Objects and a compiler's preprocessor differ between compilers and versions;
- * this text does not (reproducibility.md, section 6).
+ * this text does not.
  */
 #include "arena.h"
 #include "die.h"
