@@ -32,29 +32,46 @@ paper_quick   := paper-quick.pdf
 paper_lecture := paper.pdf
 paper_full    := paper-full.pdf
 
-ifeq (,$(filter $(PROFILE),$(profiles)))
-$(error profile: expected quick, lecture or full, found $(PROFILE))
-endif
-ifneq (1,$(words $(PROFILE)))
-$(error profile: expected quick, lecture or full, found $(PROFILE))
-endif
-
 .PHONY: all paper figures results record check check-long check-bits bench data clean help why setup
 all: paper
 goals := $(or $(MAKECMDGOALS),all)
 
-ifneq (,$(filter setup,$(goals)))
+# $(eval $(refuse)): $(problem) as one line, and status 1.  After $(error) make
+# ends with 2; asked a question whose answer is no, it ends with 1.
+define refuse
+$(if $(problem),$(shell echo '$(subst ','"'"',$(problem))' >&2))
+MAKEFLAGS += --question
+.PHONY: $(goals)
+endef
+
+ifneq ($(PROFILE),$(firstword $(filter $(profiles),$(PROFILE))))
+problem := profile: expected quick, lecture or full, found $(PROFILE)
+else ifneq (,$(filter-out setup help clean data,$(if $(filter setup,$(goals)),setup,$(goals))))
+problem := $(shell tools/setup --check)
+endif
+
+ifneq (,$(problem))
+$(eval $(refuse))
+$(goals): ; @:
+else ifneq (,$(filter setup,$(goals)))
 # ---- setup: alone, and before anything else --------------------------------
 # A bare machine has no noweb yet, so no chapter is read in here; what else was
 # asked for is made by a make of its own once setup is done.
 rest := $(filter-out setup,$(goals))
-setup:
-	@tools/setup
+ifeq (,$(findstring n,$(filter-out -%,$(firstword $(MAKEFLAGS)))))
+failed := $(shell tools/setup >&2 || echo yes)
+endif
+ifneq (,$(failed))
+$(eval $(refuse))
+$(goals): ; @:
+else
+setup: ; @:
 ifneq (,$(rest))
 .PHONY: $(rest)
 $(firstword $(rest)): setup
 	+@$(MAKE) $(rest)
 $(filter-out $(firstword $(rest)),$(rest)): $(firstword $(rest)) ; @:
+endif
 endif
 else ifeq (,$(filter-out help clean data,$(goals)))
 # ---- what needs no chapter --------------------------------------------------
@@ -66,11 +83,6 @@ data:
 	@tools/fetch-data $(DATA)
 else
 # ---- everything else --------------------------------------------------------
-missing := $(shell tools/setup --check)
-ifneq (,$(missing))
-$(error $(missing))
-endif
-
 ## make                 the report of the profile: paper.pdf
 ## make setup           what is missing on this machine, by apt
 ## make paper           the same as make
@@ -202,7 +214,9 @@ data_of = $($1.data) $($1.data.$(PROFILE))
 ifneq (,$(filter-out check check-long check-bits why bench,$(goals)))
 absent := $(strip $(foreach d,$(sort $(foreach e,$(steps),$(call data_of,$e))),$(if $(wildcard $(DATA)/$d/*),,$d)))
 ifneq (,$(absent))
-$(error data: profile $(PROFILE) expected the data sets $(absent) in $(DATA), found none (make data, or DATA=dir))
+problem := data: profile $(PROFILE) expected the data sets $(absent) in $(DATA), found none (make data, or DATA=dir)
+$(eval $(refuse))
+$(absent:%=$(DATA)/%): ; @:
 endif
 endif
 define step_rules
