@@ -538,6 +538,11 @@ static void an_unknown_UH_KERNEL_is_one_line_and_status_2(void **state)
         assert_true(WIFEXITED(child.status));
         assert_int_equal(WEXITSTATUS(child.status), 2);
         assert_non_null(strstr(child.said, "UH_KERNEL: expected"));
+        /* a leak checker speaks when a forked child exits, too */
+        char *checker = strstr(child.said, "\n==");
+        if (checker) {
+            checker[1] = '\0';
+        }
         assert_ptr_equal(strchr(child.said, '\n'),
                          child.said + strlen(child.said) - 1);
     }
