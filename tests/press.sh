@@ -76,9 +76,9 @@ ok "a_quick_number_cannot_enter_another_profile"
 
 run PROFILE=fast; [ $? -eq 1 ] && says 'expected quick, lecture or full, found fast' && [ "$(wc -l < "$book/said")" -eq 1 ]
 ok "an_unknown_profile_is_one_line"
-run PROFILE=full DATA=nowhere; [ $? -eq 1 ] && says 'expected the data sets mnist in nowhere' && [ "$(wc -l < "$book/said")" -eq 1 ]
+run PROFILE=full DATA=nowhere; [ $? -eq 1 ] && says 'expected the data sets cifar10 mnist in nowhere' && [ "$(wc -l < "$book/said")" -eq 1 ]
 ok "a_missing_data_set_is_one_line_before_anything_runs"
-mkdir -p "$book/sets/mnist" && touch "$book/sets/mnist/images" && run PROFILE=full DATA=sets -n dice && says '--data sets'
+mkdir -p "$book"/sets/{mnist,cifar10} && touch "$book"/sets/{mnist,cifar10}/images && run PROFILE=full DATA=sets -n dice && says '--data sets'
 ok "a_data_set_that_is_there_is_handed_to_the_step"
 
 mkdir "$book/path"
