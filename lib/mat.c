@@ -335,28 +335,28 @@ static void run_product(const struct product *q, struct uh_pool *pool)
 int uh_kernel_runs(enum uh_kernel kernel)
 {
 #if defined(__x86_64__)
-    if (kernel == UH_AVX512) {
+    if (kernel == UH_KERNEL_AVX512) {
         return __builtin_cpu_supports("avx512f");
     }
-    if (kernel == UH_AVX2) {
+    if (kernel == UH_KERNEL_AVX2) {
         return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     }
 #endif
-    return kernel == UH_PORTABLE;
+    return kernel == UH_KERNEL_PORTABLE;
 }
 
 const char *uh_kernel_name(enum uh_kernel kernel)
 {
-    return kernel == UH_AVX512 ? "avx512"
-           : kernel == UH_AVX2 ? "avx2"
-                               : "portable";
+    return kernel == UH_KERNEL_AVX512 ? "avx512"
+           : kernel == UH_KERNEL_AVX2 ? "avx2"
+                                      : "portable";
 }
 
 enum uh_kernel uh_kernel_choice(void)
 {
     const char *name = getenv("UH_KERNEL");
     const int given = name && *name;
-    for (int i = UH_AVX512; i >= UH_PORTABLE; i--) {
+    for (int i = UH_KERNEL_AVX512; i >= UH_KERNEL_PORTABLE; i--) {
         const enum uh_kernel kernel = (enum uh_kernel)i;
         const int named = given && strcmp(name, uh_kernel_name(kernel)) == 0;
         if (!given ? uh_kernel_runs(kernel) : named) {
@@ -375,10 +375,10 @@ enum uh_kernel uh_kernel_choice(void)
 static const struct uh_mat_kernel *kernel_of(enum uh_kernel kernel)
 {
 #if defined(__x86_64__)
-    if (kernel == UH_AVX512) {
+    if (kernel == UH_KERNEL_AVX512) {
         return &uh_mat_avx512;
     }
-    if (kernel == UH_AVX2) {
+    if (kernel == UH_KERNEL_AVX2) {
         return &uh_mat_avx2;
     }
 #endif

@@ -46,9 +46,9 @@ void uh_sgemm(struct uh_pool *pool, enum uh_gemm op, size_t m, size_t n,
 
 /* The kernels of uh_sgemm.  All give the same bits. */
 enum uh_kernel {
-    UH_PORTABLE, /* C, without fused instructions: they are emulated */
-    UH_AVX2,     /* AVX2 and FMA */
-    UH_AVX512    /* AVX-512F */
+    UH_KERNEL_PORTABLE, /* C, without fused instructions: they are emulated */
+    UH_KERNEL_AVX2,     /* AVX2 and FMA */
+    UH_KERNEL_AVX512    /* AVX-512F */
 };
 
 /* Whether this machine, and this build, can run it. */

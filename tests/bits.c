@@ -372,7 +372,7 @@ static void zoo(const struct scene *scene)
 
 static int print_kernels(void)
 {
-    for (int i = UH_PORTABLE; i <= UH_AVX512; i++) {
+    for (int i = UH_KERNEL_PORTABLE; i <= UH_KERNEL_AVX512; i++) {
         if (uh_kernel_runs((enum uh_kernel)i)) {
             puts(uh_kernel_name((enum uh_kernel)i));
         }

@@ -17,7 +17,8 @@
 
 #include <cmocka.h>
 
-static const enum uh_kernel kernels[] = {UH_PORTABLE, UH_AVX2, UH_AVX512};
+static const enum uh_kernel kernels[] = {UH_KERNEL_PORTABLE, UH_KERNEL_AVX2,
+                                         UH_KERNEL_AVX512};
 enum { KERNELS = 3, THREADS = 3 };
 static const enum uh_gemm ops[] = {UH_NN, UH_NT, UH_TN};
 
@@ -396,7 +397,7 @@ static void the_portable_fma_is_fmaf(void **state)
                                         : draw(&numbers, ANY);
             c[i] = fmaf(x[i / N], y[i % N], got[i]);
         }
-        uh_sgemm_with(UH_PORTABLE, pools[1], UH_NN, N, N, 1, x, 1, y, N,
+        uh_sgemm_with(UH_KERNEL_PORTABLE, pools[1], UH_NN, N, N, 1, x, 1, y, N,
                       UH_FROM_C, got, N);
         for (size_t i = 0; i < N * N; i++) {
             if (!same(got[i], c[i])) {
@@ -526,7 +527,7 @@ static void UH_KERNEL_names_the_kernel(void **state)
     }
     struct child child = in_child(choose, "");
     assert_true(WIFEXITED(child.status));
-    assert_in_range(WEXITSTATUS(child.status), 100, 100 + UH_AVX512);
+    assert_in_range(WEXITSTATUS(child.status), 100, 100 + UH_KERNEL_AVX512);
 }
 
 static void an_unknown_UH_KERNEL_is_one_line_and_status_2(void **state)
