@@ -4,6 +4,7 @@
 #include "die.h"
 #include "fmath.h"
 #include "layer_conv.h"
+#include "layer_lrn.h"
 #include "layer_norm.h"
 #include "layer_pool.h"
 #include "mat.h"
@@ -16,9 +17,9 @@ enum {
 };
 
 static const char *const words[] = {
-    "dense",     "conv",    "maxpool", "meanpool", "relu",
-    "leakyrelu", "elu",     "tanh",    "sigmoid",  "softplus",
-    "batchnorm", "flatten", "mark",    "from",     "add"};
+    "dense",   "conv", "maxpool", "meanpool", "relu",      "leakyrelu",
+    "elu",     "tanh", "sigmoid", "softplus", "batchnorm", "lrn",
+    "flatten", "mark", "from",    "add",      "cat"};
 
 const char *uh_kind_word(enum uh_kind kind)
 {
@@ -191,6 +192,9 @@ static void forward(const struct uh_layer *layer, struct uh_pool *pool,
             uh_layer_norm_rest(layer, n, x, y);
         }
         break;
+    case UH_LRN:
+        uh_layer_lrn_forward(layer, pool, n, x, y);
+        break;
     case UH_FLATTEN:
         memcpy(y, x, n * uh_shape_size(layer->in) * sizeof *y);
         break;
@@ -224,6 +228,9 @@ static void backward(const struct uh_layer *layer, struct uh_pool *pool,
     case UH_MAXPOOL:
     case UH_MEANPOOL:
         uh_layer_pool_backward(layer, n, notes ? notes->choice : NULL, dy, dx);
+        break;
+    case UH_LRN:
+        uh_layer_lrn_backward(layer, pool, n, x, dy, dx);
         break;
     case UH_FLATTEN:
         memcpy(dx, dy, n * uh_shape_size(layer->in) * sizeof *dx);

@@ -13,6 +13,8 @@
  *          counts as the factor +0 and stays in the chain.
  *          meanpool: sum over the window's rows, then columns, from +0, then
  *          one division by the number of places.
+ *          lrn: in double, squares summed over channels ascending, then one
+ *          rounding; channels c - (size - 1) / 2 ... c + size / 2 backward.
  *          Gradients to weights go over samples, then output places, both
  *          ascending, from the value they are added to; gradients to a bias
  *          add one sum per sample; in it, sixteen partial sums (place p goes
@@ -21,7 +23,8 @@
  *          several windows share adds them by kernel row, column, then output
  *          place.
  * Source   layer kinds and defaults are those of PyTorch's modules Linear,
- *          Conv2d, MaxPool2d, AvgPool2d (count_include_pad), BatchNorm2d.
+ *          Conv2d, MaxPool2d, AvgPool2d (count_include_pad), BatchNorm2d,
+ *          LocalResponseNorm.
  */
 #ifndef UH_LAYER_H
 #define UH_LAYER_H
@@ -44,24 +47,30 @@ enum uh_kind {
     UH_SIGMOID,
     UH_SOFTPLUS,  /* log(1 + exp(x)) */
     UH_BATCHNORM, /* per channel; at rest one scale and one shift */
+    UH_LRN,       /* x / (k + alpha / size * sum of squares)^beta, the sum over
+                     size channels from c - size / 2 on, as far as they are */
     UH_FLATTEN,   /* (c, h, w) becomes (c h w, 1, 1); no entry moves */
     UH_MARK,      /* keeps the current tensor under a name */
     UH_FROM,      /* continues from the tensor of that name */
-    UH_ADD        /* adds the tensor of that name */
+    UH_ADD,       /* adds the tensor of that name */
+    UH_CAT,       /* puts the channels of the tensor of that name before */
+    UH_KINDS
 };
 
 struct uh_layer {
     enum uh_kind kind;
     struct uh_shape in, out;   /* of one sample */
-    size_t kernel[2];          /* conv, pools: rows, columns; others 1 */
+    size_t kernel[2];          /* conv, pools: rows, columns; lrn: channels in
+                                      kernel[0]; others 1 */
     size_t stride[2];          /* rows, columns */
     size_t pad[2];             /* rows above and below, columns beside */
     size_t dilation[2];        /* conv; pools have 1 */
     size_t groups;             /* conv; others 1 */
     int ceil;                  /* pools: 1 in ceiling mode */
-    float value;               /* leakyrelu slope, elu alpha, eps */
-    const char *name;          /* mark, from, add; others NULL */
-    size_t source;             /* from, add: index of the mark; others
+    float value;               /* leakyrelu slope, elu alpha, eps, lrn k */
+    float alpha, beta;         /* lrn */
+    const char *name;          /* mark, from, add, cat; others NULL */
+    size_t source;             /* from, add, cat: index of the mark; others
                                       SIZE_MAX */
     size_t weight_count;       /* entries; 0: no parameters */
     size_t bias_count;         /* entries */
@@ -88,8 +97,8 @@ const char *uh_kind_word(enum uh_kind kind);
 /* Whether the kind acts entry by entry (relu ... softplus). */
 int uh_kind_pointwise(enum uh_kind kind);
 
-/* y = layer(x) for n samples.  Not for mark, from and add, which are the
- * graph's (net.h).  notes, which may be NULL, get the winners of a maxpool if
+/* y = layer(x) for n samples.  Not for mark, from, add and cat, which are
+ * the graph's (net.h).  notes, which may be NULL, get the winners of a maxpool if
  * notes->choice is not NULL; if notes->mean is not NULL, batchnorm uses the
  * statistics of this batch and keeps them there, otherwise the running ones.  Memory: from the pool's scratch, released before return. */
 void uh_layer_forward(const struct uh_layer *layer, struct uh_pool *pool,

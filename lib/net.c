@@ -172,6 +172,24 @@ static const float *input_of(const struct uh_net *net,
     return i == 0 ? trace->in : trace->out[i - 1];
 }
 
+/* The current tensor and the kept one of add or cat, for n samples. */
+static void join(const struct uh_layer *layer, size_t n, const float *in,
+                 const float *kept, float *out)
+{
+    size_t now = uh_shape_size(layer->in), all = uh_shape_size(layer->out);
+    if (layer->kind == UH_ADD) {
+        for (size_t j = 0; j < n * now; j++) {
+            out[j] = in[j] + kept[j];
+        }
+        return;
+    }
+    size_t before = all - now;
+    for (size_t s = 0; s < n; s++) {
+        memcpy(out + s * all, kept + s * before, before * sizeof *out);
+        memcpy(out + s * all + before, in + s * now, now * sizeof *out);
+    }
+}
+
 /* Runs layers 0..last; what is kept depends on the arena, which the caller
  * releases. */
 static struct uh_trace run(const struct uh_net *net, struct uh_pool *pool,
@@ -191,11 +209,8 @@ static struct uh_trace run(const struct uh_net *net, struct uh_pool *pool,
         size_t size = uh_size_mul(n, uh_shape_size(layer->out));
         float *out = uh_arena_alloc_raw(arena, size, sizeof *out);
         struct uh_layer_notes *notes = &trace.notes[i];
-        if (layer->kind == UH_ADD) {
-            const float *other = trace.out[layer->source];
-            for (size_t j = 0; j < size; j++) {
-                out[j] = in[j] + other[j];
-            }
+        if (layer->kind == UH_ADD || layer->kind == UH_CAT) {
+            join(layer, n, in, trace.out[layer->source], out);
         } else {
             if (layer->kind == UH_MAXPOOL) {
                 notes->choice =
@@ -322,6 +337,17 @@ static int wanted(const struct uh_net *net, size_t slot, int to_parameters,
     return to_input;
 }
 
+/* Entries first .. first+size-1 of each sample of d, which has `all`. */
+static float *part_of(struct backward *b, size_t all, size_t first, size_t size,
+                      const float *d)
+{
+    float *part = fresh(b, uh_size_mul(b->count, size));
+    for (size_t s = 0; s < b->count; s++) {
+        memcpy(part + s * size, d + s * all + first, size * sizeof *part);
+    }
+    return part;
+}
+
 static void back_through(struct backward *b, struct uh_pool *pool,
                          const struct uh_trace *trace, size_t i,
                          float *dparameters, int dx_wanted)
@@ -342,6 +368,14 @@ static void back_through(struct backward *b, struct uh_pool *pool,
         arrive(b, layer->source + 1, in, copy_of(b, in, dy));
         arrive(b, i, in, dy);
         break;
+    case UH_CAT: {
+        size_t all = uh_shape_size(layer->out);
+        size_t now = uh_shape_size(layer->in), before = all - now;
+        arrive(b, layer->source + 1, uh_size_mul(b->count, before),
+               part_of(b, all, 0, before, dy));
+        arrive(b, i, in, part_of(b, all, before, now, dy));
+        break;
+    }
     default: {
         float *dx = go_on ? fresh(b, in) : NULL;
         int own = dparameters && layer->weight_count;

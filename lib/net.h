@@ -9,14 +9,17 @@
  *   meanpool K [L] [stride= pad= ceil=1]          where not given
  *   relu | leakyrelu SLOPE | elu ALPHA | tanh | sigmoid | softplus
  *   batchnorm [eps=1e-05]
+ *   lrn SIZE [alpha=0.0001 beta=0.75 k=1]         over SIZE channels
  *   flatten
- *   mark NAME | from NAME | add NAME
+ *   mark NAME | from NAME | add NAME | cat NAME
  *
  * separated by semicolons.  The index of a layer is its position after
  * `input`, from 0; every word counts, with or without parameters.  `mark NAME`
  * keeps the current tensor, `from NAME` continues from it, `add NAME` adds it
- * to the current one (equal shapes); a name that is marked again means the
- * latest mark before.  A residual block:
+ * to the current one (equal shapes), `cat NAME` puts its channels before those
+ * of the current one (equal rows and columns; `cat b; cat a` gives a, b, then
+ * what was there); a name that is marked again means the latest mark before.
+ * A residual block:
  *
  *   mark a; conv 16 3 3 pad=1; relu; conv 16 3 3 pad=1; add a; relu
  *
@@ -24,6 +27,10 @@
  *
  *   mark a; conv 32 3 3 stride=2 pad=1; relu; conv 32 3 3 pad=1; mark b;
  *   from a; conv 32 1 1 stride=2; add b; relu
+ *
+ * and two ways side by side, the one of 1 x 1 filters first:
+ *
+ *   mark s; conv 64 1 1; relu; mark a; from s; conv 64 3 3 pad=1; relu; cat a
  *
  * Limits: 4,096 layers; numbers of at most 2^24; tensors of at most 2^31 - 1
  * entries; names of 1 to 31 letters, digits, '-' and '_'.
@@ -77,8 +84,8 @@ struct uh_net uh_net_copy(const struct uh_net *net, struct uh_arena *arena);
 
 /* Random weights and zero biases.  Layer i draws its weights in C order from
  * the stream "NAME/i".  He: normal of variance 2 / fan-in, where the next
- * layer that is not a pool, batchnorm, flatten, mark, from or add is relu,
- * leakyrelu, elu or softplus; else Glorot: uniform in +-sqrt(6 / (fan-in +
+ * layer that is not a pool, batchnorm, lrn, flatten, mark, from, add or cat is
+ * relu, leakyrelu, elu or softplus; else Glorot: uniform in +-sqrt(6 / (fan-in +
  * fan-out)).  Fans count kernel places.  Batchnorm becomes the identity. */
 void uh_net_init(struct uh_net *net, const char *stream);
 

@@ -18,6 +18,7 @@ enum {
 };
 
 static const size_t TENSOR_MOST = ((size_t)1 << 31) - 1;
+static const float LRN_ALPHA = 1e-4F, LRN_BETA = 0.75F, LRN_K = 1; /* PyTorch */
 static const char BLANK[] = " \t\r\n";
 
 /* One statement of the line. */
@@ -278,7 +279,7 @@ static int is_name(const char *word)
                         "0123456789-_") == length;
 }
 
-/* mark, from and add; layer is net->layer[s->index]. */
+/* mark, from, add and cat; layer is net->layer[s->index]. */
 static enum uh_status read_graph(struct statement *s, const struct uh_net *net,
                                  struct uh_layer *layer)
 {
@@ -306,23 +307,48 @@ static enum uh_status read_graph(struct statement *s, const struct uh_net *net,
     struct uh_shape marked = net->layer[layer->source].out;
     if (layer->kind == UH_FROM) {
         layer->in = layer->out = marked;
-    } else if (marked.channels != layer->in.channels ||
-               marked.height != layer->in.height ||
-               marked.width != layer->in.width) {
+        return UH_OK;
+    }
+    if (marked.height != layer->in.height || marked.width != layer->in.width) {
+        return wrong_shape(s, "the rows and columns of the marked tensor",
+                           layer->in);
+    }
+    if (layer->kind == UH_CAT) {
+        layer->out.channels += marked.channels;
+    } else if (marked.channels != layer->in.channels) {
         return wrong_shape(s, "the shape of the marked tensor", layer->in);
     }
     return UH_OK;
+}
+
+static enum uh_status read_lrn(struct statement *s, struct uh_layer *layer)
+{
+    struct option option[] = {{"alpha", 0, NULL, &layer->alpha, 0},
+                              {"beta", 0, NULL, &layer->beta, 0},
+                              {"k", 0, NULL, &layer->value, 0}};
+    layer->alpha = LRN_ALPHA;
+    layer->beta = LRN_BETA;
+    layer->value = LRN_K;
+    enum uh_status status = take_size(s, &layer->kernel[0]);
+    if (status == UH_OK) {
+        status = take_options(s, sizeof option / sizeof *option, option);
+    }
+    if (status == UH_OK &&
+        !(layer->value > 0 && layer->alpha >= 0 && layer->beta >= 0)) {
+        status = wrong(s, "k above 0, alpha and beta from 0", "another number");
+    }
+    return status;
 }
 
 static enum uh_status read_layer(struct statement *s, const struct uh_net *net,
                                  struct uh_layer *layer)
 {
     size_t kind = 0;
-    while (kind <= UH_ADD &&
+    while (kind < UH_KINDS &&
            strcmp(uh_kind_word((enum uh_kind)kind), s->word[0]) != 0) {
         kind++;
     }
-    if (kind > UH_ADD) {
+    if (kind == UH_KINDS) {
         return wrong(s, "a kind of layer", s->word[0]);
     }
     layer->kind = (enum uh_kind)kind;
@@ -337,9 +363,12 @@ static enum uh_status read_layer(struct statement *s, const struct uh_net *net,
         return read_pool(s, layer);
     case UH_BATCHNORM:
         return read_norm(s, layer);
+    case UH_LRN:
+        return read_lrn(s, layer);
     case UH_MARK:
     case UH_FROM:
     case UH_ADD:
+    case UH_CAT:
         return read_graph(s, net, layer);
     case UH_LEAKYRELU:
     case UH_ELU: {
@@ -447,6 +476,26 @@ static void print_options(const struct uh_layer *layer, char *text, size_t size)
     }
 }
 
+static void print_lrn(const struct uh_layer *layer, char piece[PIECE_MOST])
+{
+    const struct {
+        const char *key;
+        float value, usual;
+    } option[] = {{"alpha", layer->alpha, LRN_ALPHA},
+                  {"beta", layer->beta, LRN_BETA},
+                  {"k", layer->value, LRN_K}};
+    int used = snprintf(piece, PIECE_MOST, "%s %zu", uh_kind_word(layer->kind),
+                        layer->kernel[0]);
+    for (size_t i = 0; i < sizeof option / sizeof *option; i++) {
+        char number[32];
+        if (option[i].value != option[i].usual) {
+            print_float(option[i].value, sizeof number, number);
+            used += snprintf(piece + used, PIECE_MOST - (size_t)used, " %s=%s",
+                             option[i].key, number);
+        }
+    }
+}
+
 static void print_layer(const struct uh_layer *layer, char piece[PIECE_MOST])
 {
     const char *word = uh_kind_word(layer->kind);
@@ -481,9 +530,13 @@ static void print_layer(const struct uh_layer *layer, char piece[PIECE_MOST])
         snprintf(piece, PIECE_MOST, layer->value == 1e-5F ? "%s" : "%s eps=%s",
                  word, rest);
         break;
+    case UH_LRN:
+        print_lrn(layer, piece);
+        break;
     case UH_MARK:
     case UH_FROM:
     case UH_ADD:
+    case UH_CAT:
         snprintf(piece, PIECE_MOST, "%s %s", word, layer->name);
         break;
     default:

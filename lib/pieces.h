@@ -1,7 +1,7 @@
 /* pieces.h: the pieces of a network along a line, without a doubt.  Floor 4.
  *
  * A network of dense, conv, maxpool, meanpool, relu, leakyrelu, batchnorm,
- * flatten, mark, from and add layers is, along a line x(t) = a + t (b - a), a
+ * flatten, mark, from, add and cat layers is, along a line x(t) = a + t (b - a), a
  * continuous piecewise linear function of t.  Its numbers are taken as the
  * rationals that they are; batchnorm at rest is y = scale x + shift with the
  * scale and the shift that the forward pass uses, rounded to float32 once

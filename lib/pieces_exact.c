@@ -111,7 +111,7 @@ static void find_denominators(struct uh_exact *x)
     for (size_t k = 0; k < x->graph->stages; k++) {
         const struct uh_stage *s = &x->graph->stage[k];
         mpz_init_set(x->below[k], *below_of(x, s->from));
-        if (s->kind == UH_STAGE_ADD) {
+        if (s->kind == UH_STAGE_ADD || s->kind == UH_STAGE_CAT) {
             mpz_lcm(x->below[k], x->below[k], *below_of(x, s->from_other));
         } else if (s->kind == UH_STAGE_MEAN) {
             places_multiple(s, x->term);
@@ -235,6 +235,10 @@ static void sum_up(struct uh_exact *x, struct function *f, size_t stage,
         bring_below(x, &g, stage, s->from_other, 1);
         add_function(x, f, 1, &g);
         mpz_clears(g.p.m, g.s.m, NULL);
+    } else if (s->kind == UH_STAGE_CAT) {
+        int kept = i < s->count - uh_shape_size(s->layer->in);
+        add_function(x, f, 1, function_of(x, from[0]));
+        bring_below(x, f, stage, kept ? s->from_other : s->from, 1);
     } else {
         for (size_t k = 0; k < n; k++) {
             if (weight[k] != 0) {

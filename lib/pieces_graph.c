@@ -9,7 +9,7 @@
 int uh_kind_piecewise_linear(enum uh_kind kind)
 {
     return kind != UH_ELU && kind != UH_TANH && kind != UH_SIGMOID &&
-           kind != UH_SOFTPLUS;
+           kind != UH_SOFTPLUS && kind != UH_LRN;
 }
 
 /* -- windows -------------------------------------------------------------- */
@@ -105,6 +105,12 @@ size_t uh_stage_places(const struct uh_stage *stage, size_t i)
     return places;
 }
 
+/* How many units of a concatenation are those of the other tensor. */
+static size_t kept_units(const struct uh_stage *stage)
+{
+    return stage->count - uh_shape_size(stage->layer->in);
+}
+
 size_t uh_stage_edges(const struct uh_stage *stage, size_t i, size_t unit[],
                       double weight[])
 {
@@ -131,6 +137,12 @@ size_t uh_stage_edges(const struct uh_stage *stage, size_t i, size_t unit[],
         unit[1] = stage->other + i;
         weight[0] = weight[1] = 1;
         return 2;
+    case UH_STAGE_CAT: {
+        size_t before = kept_units(stage);
+        unit[0] = i < before ? stage->other + i : stage->in + i - before;
+        weight[0] = 1;
+        return 1;
+    }
     default:
         unit[0] = stage->in + i;
         weight[0] = 1;
@@ -220,11 +232,22 @@ size_t uh_stage_reach(const struct uh_stage *stage, size_t j, size_t unit[],
         weight[0] = stage->weight[j / (stage->layer->in.height *
                                        stage->layer->in.width)];
         return 1;
+    case UH_STAGE_CAT:
+        unit[0] = kept_units(stage) + j;
+        weight[0] = 1;
+        return 1;
     default:
         unit[0] = j;
         weight[0] = 1;
         return 1;
     }
+}
+
+size_t uh_stage_reach_other(const struct uh_stage *stage, size_t j)
+{
+    UH_REQUIRE(stage->kind == UH_STAGE_ADD || stage->kind == UH_STAGE_CAT,
+               "a stage of one tensor");
+    return j; /* a concatenation begins with the other tensor */
 }
 
 /* -- the graph --------------------------------------------------------------- */
@@ -294,6 +317,9 @@ static void fill_stage(const struct uh_net *net, struct uh_stage *stage,
         stage->kind = UH_STAGE_ADD;
         stage->fan = 2;
         return;
+    case UH_CAT:
+        stage->kind = UH_STAGE_CAT;
+        return;
     default:
         stage->kind = UH_STAGE_GATE;
         stage->slope = a->kind == UH_LEAKYRELU ? (double)a->value : 0;
@@ -326,7 +352,8 @@ struct uh_graph uh_graph_of(const struct uh_net *net, const double *wide,
         if (a->kind == UH_FROM) {
             now = at[a->source];
         } else if (a->kind != UH_FLATTEN && a->kind != UH_MARK) {
-            struct tensor other = a->kind == UH_ADD ? at[a->source] : now;
+            int two = a->kind == UH_ADD || a->kind == UH_CAT;
+            struct tensor other = two ? at[a->source] : now;
             struct uh_stage *s = &g.stage[g.stages];
             *s = (struct uh_stage){.layer = a,
                                    .in = now.unit,

@@ -22,6 +22,7 @@ enum uh_stage_kind {
     UH_STAGE_MEAN,
     UH_STAGE_SCALE, /* batchnorm */
     UH_STAGE_ADD,
+    UH_STAGE_CAT,  /* the units of the other tensor, then of the one */
     UH_STAGE_GATE, /* relu, leakyrelu: on or off */
     UH_STAGE_MAX   /* these two choose, the others are sums */
 };
@@ -29,7 +30,7 @@ enum uh_stage_kind {
 struct uh_stage {
     enum uh_stage_kind kind;
     const struct uh_layer *layer;
-    size_t in, other;        /* first units it takes from; other: add */
+    size_t in, other;        /* first units it takes from; other: add, cat */
     size_t from, from_other; /* the stages that make those */
     size_t out, count;       /* first unit, units */
     size_t fan, reach;       /* most edges into a unit; from a unit */
@@ -58,11 +59,14 @@ struct uh_graph uh_graph_of(const struct uh_net *net, const double *wide,
 size_t uh_stage_edges(const struct uh_stage *stage, size_t i, size_t unit[],
                       double weight[]);
 
-/* The units of the stage that take from unit j of the tensor from `in` or, of
- * an addition, from `other`, numbered within the stage, with the weights; at
- * most reach. */
+/* The units of the stage that take from unit j of the tensor from `in`,
+ * numbered within the stage, with the weights; at most reach. */
 size_t uh_stage_reach(const struct uh_stage *stage, size_t j, size_t unit[],
                       double weight[]);
+
+/* The unit of an addition or a concatenation that takes from unit j of the
+ * tensor from `other`, with weight 1. */
+size_t uh_stage_reach_other(const struct uh_stage *stage, size_t j);
 
 /* How many places mean i is divided by. */
 size_t uh_stage_places(const struct uh_stage *stage, size_t i);

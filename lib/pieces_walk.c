@@ -745,13 +745,22 @@ static void touch_reached(struct walk *w, size_t stage,
     }
 }
 
+static void touch_reached_other(struct walk *w, size_t stage,
+                                const struct memory *from)
+{
+    const struct uh_stage *s = &w->graph->stage[stage];
+    for (size_t k = 0; k < from->changes; k++) {
+        touch(w, stage, uh_stage_reach_other(s, from->changed[k]));
+    }
+}
+
 static void update_sums(struct walk *w, size_t stage)
 {
     const struct uh_stage *s = &w->graph->stage[stage];
     struct memory *m = &w->memory[stage];
     const struct memory *one = source(w, s->from);
-    const struct memory *two =
-        source(w, s->kind == UH_STAGE_ADD ? s->from_other : UH_NO_STAGE);
+    int joins = s->kind == UH_STAGE_ADD || s->kind == UH_STAGE_CAT;
+    const struct memory *two = source(w, joins ? s->from_other : UH_NO_STAGE);
     if (one->changes + two->changes == 0) {
         return;
     }
@@ -760,7 +769,7 @@ static void update_sums(struct walk *w, size_t stage)
         update_piecemeal(w, stage, one, s->in);
     } else {
         touch_reached(w, stage, one);
-        touch_reached(w, stage, two);
+        touch_reached_other(w, stage, two);
         for (size_t k = 0; k < m->changes; k++) {
             w->form[s->out + m->changed[k]] = sum_of(w, s, m->changed[k]);
         }

@@ -146,6 +146,9 @@ def step(index, words, tensor, shape, f, kept):
         return kept[numbers[0]] + (None,)
     if kind == "add":
         return shape, [plus([(1, g), (1, h)]) for g, h in zip(f, kept[numbers[0]][1])], None
+    if kind == "cat":
+        first, g = kept[numbers[0]]
+        return [first[0] + shape[0]] + shape[1:], g + f, None
     return [len(f), 1, 1] if kind == "flatten" else shape, f, None
 
 

@@ -254,6 +254,63 @@ static void norm(const struct ref_net *r, const struct uh_layer *l, size_t n,
     }
 }
 
+/* d[c]^-beta of a place, and d[c], by the definition. */
+static double lrn_scale(const struct uh_layer *l, const double *x, size_t c,
+                        double *d)
+{
+    long size = (long)l->kernel[0], channels = (long)l->in.channels;
+    size_t plane = l->in.height * l->in.width;
+    double sum = 0;
+    for (long j = (long)c - size / 2; j < (long)c - size / 2 + size; j++) {
+        if (j >= 0 && j < channels) {
+            sum += x[(size_t)j * plane] * x[(size_t)j * plane];
+        }
+    }
+    *d = (double)l->value + (double)l->alpha * sum / (double)size;
+    return pow(*d, -(double)l->beta);
+}
+
+/* Forward if y, else each output's gradient spread over its window. */
+static void lrn(const struct uh_layer *l, size_t n, const double *x, double *y,
+                const double *dy, double *dx)
+{
+    long size = (long)l->kernel[0], channels = (long)l->in.channels;
+    size_t plane = l->in.height * l->in.width;
+    for (size_t s = 0; s < n; s++) {
+        for (size_t p = 0; p < plane; p++) {
+            size_t origin = at(l->in, s, 0, 0, 0) + p;
+            for (size_t c = 0; c < l->in.channels; c++) {
+                size_t i = origin + c * plane;
+                double d, scale = lrn_scale(l, x + origin, c, &d);
+                if (y) {
+                    y[i] = x[i] * scale;
+                    continue;
+                }
+                dx[i] += dy[i] * scale;
+                long first = (long)c - size / 2;
+                for (long j = first; j < first + size; j++) {
+                    if (j >= 0 && j < channels) {
+                        size_t k = origin + (size_t)j * plane;
+                        dx[k] -= dy[i] * x[i] * (double)l->beta * scale / d *
+                                 2 * (double)l->alpha * x[k] / (double)size;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/* The entry that entry k of a concatenation of n samples is: of the kept
+ * tensor, or (*kept 0) of the current one. */
+static size_t cat_entry(const struct uh_layer *l, size_t k, int *kept)
+{
+    size_t all = uh_shape_size(l->out), now = uh_shape_size(l->in);
+    size_t sample = k / all, place = k % all;
+    *kept = place < all - now;
+    return *kept ? sample * (all - now) + place
+                 : sample * now + place - (all - now);
+}
+
 /* Where the running statistics of layer i begin. */
 static const double *state_of(const struct ref_net *r, size_t i)
 {
@@ -294,6 +351,14 @@ double **ref_net_forward(const struct ref_net *r, size_t n, const double *x,
             pool(l, n, in, y, NULL, NULL);
         } else if (l->kind == UH_BATCHNORM) {
             norm(r, l, n, in, w, state_of(r, i), y, NULL, NULL, NULL, NULL);
+        } else if (l->kind == UH_LRN) {
+            lrn(l, n, in, y, NULL, NULL);
+        } else if (l->kind == UH_CAT) {
+            for (size_t k = 0; k < size; k++) {
+                int kept;
+                size_t entry = cat_entry(l, k, &kept);
+                y[k] = kept ? out[l->source][entry] : in[entry];
+            }
         } else {
             for (size_t k = 0; k < size; k++) {
                 y[k] = l->kind == UH_ADD            ? in[k] + out[l->source][k]
@@ -339,6 +404,14 @@ void ref_net_backward(const struct ref_net *r, size_t n, const double *x,
         } else if (l->kind == UH_BATCHNORM) {
             norm(r, l, n, in, w, state_of(r, i), NULL, d, dw,
                  dparameters + l->bias_at, to);
+        } else if (l->kind == UH_LRN) {
+            lrn(l, n, in, NULL, d, to);
+        } else if (l->kind == UH_CAT) {
+            for (size_t k = 0; k < size; k++) {
+                int kept;
+                size_t entry = cat_entry(l, k, &kept);
+                (kept ? slot[l->source + 1] : to)[entry] += d[k];
+            }
         } else {
             for (size_t k = 0; k < size; k++) {
                 to[k] +=

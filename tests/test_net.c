@@ -77,6 +77,10 @@ static void the_shortest_form_reads_back_to_itself(void **state)
          "input 7; leakyrelu 0.01; elu 1; tanh; sigmoid; softplus"},
         {"input 7; batchnorm eps=0.00001; batchnorm eps=0.001",
          "input 7; batchnorm; batchnorm eps=0.001"},
+        {"input 7 5 5; lrn 5 k=1 beta=0.75 alpha=1e-4; lrn 4 k=2 alpha=0.5",
+         "input 7 5 5; lrn 5; lrn 4 alpha=0.5 k=2"},
+        {"input 2 5 5; mark a; conv 3 5 5  pad=2; cat a",
+         "input 2 5 5; mark a; conv 3 5 5 pad=2; cat a"},
         {"input 2 5 5; mark a-1; conv 2 3 3 pad=1; mark B_; from a-1; add B_",
          "input 2 5 5; mark a-1; conv 2 3 3 pad=1; mark B_; from a-1; add "
          "B_"},
@@ -139,6 +143,16 @@ static void a_line_that_does_not_fit_is_one_line_of_refusal(void **state)
         {"input 3; mark a.b", "a name"},
         {"input 3; add a; mark a", "marked before"},
         {"input 3; mark a; dense 4; add a", "shape"},
+        {"input 3; cat a; mark a", "marked before"},
+        {"input 1 5 5; mark a; conv 2 3 3; cat a", "rows and columns"},
+        {"input 16777216; mark a; cat a; mark a; cat a; mark a; cat a; mark a; "
+         "cat a; mark a; cat a; mark a; cat a; mark a; cat a",
+         "2147483647"},
+        {"input 3; lrn", "a number"},
+        {"input 3; lrn 5 k=0", "above 0"},
+        {"input 3; lrn 5 alpha=-1", "from 0"},
+        {"input 3; lrn 5 beta=nan", "range"},
+        {"input 3; lrn 5 size=3", "option"},
         {"input 3; mark abcdefghijklmnopqrstuvwxyz0123456", "a name"},
         {"input 3; dense 1 2 3 4 5 6 7 8 9 10 11 12", "fewer words"},
     };
@@ -308,6 +322,11 @@ static const char *const nets[] = {
     "input 6; mark x; dense 6; tanh; add x; add x; mark y; from x; dense 6; "
     "add y; dense 3",
     "input 4; mark x; dense 4; add x; add x; mark x; dense 4; add x; dense 3",
+    "input 3 5 5; conv 4 1 1; relu; mark s; conv 3 1 1; relu; mark a; from s; "
+    "conv 5 3 3 pad=1; elu 1; cat a; lrn 5 alpha=0.5 beta=0.6; cat s; conv 4 3 "
+    "3; flatten; mark f; cat f; dense 3",
+    "input 6 2 3; lrn 4 alpha=2 k=0.5; batchnorm; lrn 1 beta=0; mark a; cat a; "
+    "lrn 20 alpha=3; conv 3 2 2; tanh; flatten; dense 2",
 };
 
 enum { NETS = sizeof nets / sizeof *nets, SAMPLES = 4 };
@@ -595,6 +614,47 @@ static void folding_removes_batchnorm_and_keeps_the_function(void **state)
     uh_arena_free(&s.arena);
 }
 
+/* By hand, two samples: what was kept comes first; cat b; cat a is a, b, x. */
+static void a_concatenation_begins_with_the_kept_channels(void **state)
+{
+    (void)state;
+    struct uh_arena *arena = uh_arena_new();
+    struct uh_pool *pool = uh_pool_open(1);
+    struct uh_net net = uh_net_make(
+        "input 2; mark a; leakyrelu -1; mark b; leakyrelu -10; cat b; cat a",
+        arena);
+    const float x[] = {-1, -2, -3, -4};
+    const float want[] = {-1, -2, 1, 2, 1, 2, -3, -4, 3, 4, 3, 4};
+    float y[12];
+    assert_int_equal(net.out.channels, 6);
+    uh_net_forward(&net, pool, 2, x, y);
+    assert_memory_equal(y, want, sizeof want);
+    uh_pool_close(&pool);
+    uh_arena_free(&arena);
+}
+
+/* PyTorch's LocalResponseNorm(2, alpha=2, beta=0.5, k=3) by hand: d = 3 + x^2 +
+ * (the channel before)^2 over 1 x 2 places. */
+static void lrn_divides_by_the_channels_around(void **state)
+{
+    (void)state;
+    struct uh_arena *arena = uh_arena_new();
+    struct uh_pool *pool = uh_pool_open(1);
+    struct uh_net net =
+        uh_net_make("input 3 1 2; lrn 2 alpha=2 beta=0.5 k=3", arena);
+    const float x[] = {1, 0, -6, 1, 2, -1};
+    const float want[] = {1 / 2.0F,          0,
+                          -6 / 6.324555320F, 1 / 2.0F,
+                          2 / 6.557438524F,  -1 / 2.236067977F};
+    float y[6];
+    uh_net_forward(&net, pool, 1, x, y);
+    for (size_t i = 0; i < 6; i++) {
+        assert_true(fabs((double)y[i] - (double)want[i]) <= 1e-7);
+    }
+    uh_pool_close(&pool);
+    uh_arena_free(&arena);
+}
+
 static void equal_largest_values_give_the_lowest_index(void **state)
 {
     (void)state;
@@ -620,6 +680,8 @@ int main(void)
         cmocka_unit_test(threads_and_batches_change_no_bit),
         cmocka_unit_test(the_output_of_any_layer_can_be_had),
         cmocka_unit_test(folding_removes_batchnorm_and_keeps_the_function),
+        cmocka_unit_test(a_concatenation_begins_with_the_kept_channels),
+        cmocka_unit_test(lrn_divides_by_the_channels_around),
         cmocka_unit_test(equal_largest_values_give_the_lowest_index),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);

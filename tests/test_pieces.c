@@ -343,7 +343,11 @@ static const char *const some[] = {
     "input 1 4 4; mark a; meanpool 3 stride=1 pad=1; add a; relu; meanpool 2 "
     "stride=1; maxpool 3; flatten; dense 1",
     "input 4 4 4; conv 8 3 3 groups=4 pad=1; relu; mark b; conv 4 1 1; from b; "
-    "conv 8 3 3 pad=1; relu; add b; maxpool 2; flatten; dense 2"};
+    "conv 8 3 3 pad=1; relu; add b; maxpool 2; flatten; dense 2",
+    "input 2 4 4; conv 3 3 3 pad=1; relu; mark s; meanpool 3 stride=1 pad=1; "
+    "mark b; from s; conv 2 3 3 pad=1; relu; cat b; conv 4 1 1; relu; maxpool "
+    "2; mark d; leakyrelu 0.25; mark e; from d; meanpool 3 stride=1 pad=1; cat "
+    "e; cat e; flatten; dense 4; relu; dense 2"};
 enum { SOME = sizeof some / sizeof *some };
 
 static double *random_point(const struct uh_net *net, struct uh_stream *s,
@@ -455,8 +459,9 @@ static void the_network_is_straight_between_knots(void **state)
 static void what_is_not_piecewise_linear_is_refused(void **state)
 {
     (void)state;
-    static const char *const words[] = {"tanh", "sigmoid", "softplus", "elu 1"};
-    for (size_t i = 0; i < 4; i++) {
+    static const char *const words[] = {"tanh", "sigmoid", "softplus", "elu 1",
+                                        "lrn 3"};
+    for (size_t i = 0; i < 5; i++) {
         struct uh_net net = uh_net_make(
             uh_arena_format(arena, "input 1; dense 2; %s; dense 1", words[i]),
             arena);

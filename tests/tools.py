@@ -135,7 +135,7 @@ def random_image_net(r, name):
         return out if min(out) > 0 and all(size[i] + 2 * p >= d * (k[i] - 1) + 1 for i in (0, 1)) else None
 
     for _ in range(r.randint(2, 6)):
-        kind = r.choice(["conv", "conv", "relu", "relu", "leakyrelu 0.1", "maxpool", "meanpool", "batchnorm", "residual"])
+        kind = r.choice(["conv", "conv", "relu", "relu", "leakyrelu 0.1", "maxpool", "meanpool", "batchnorm", "residual", "fire"])
         if kind == "conv":
             k, s, p, d, g = [r.randint(1, 3), r.randint(1, 3)], r.randint(1, 2), r.randint(0, 1), r.randint(1, 2), r.choice([1, 1, c])
             if not after(k, s, p, d):
@@ -161,6 +161,14 @@ def random_image_net(r, name):
             arch += "; mark a; relu; conv %d 3 3 pad=1; add a" % c
             t["%d.weight" % (index + 2)] = ([c, c, 3, 3], [number() for _ in range(9 * c * c)])
             index += 3
+        elif kind == "fire":
+            first = r.choice(["conv 2 1 1", "meanpool 3 stride=1 pad=1", "relu"])
+            second = r.randint(1, 2)
+            arch += "; mark s; %s; mark b; from s; conv %d 3 3 pad=1; relu; cat b" % (first, second)
+            if "conv" in first:
+                t["%d.weight" % (index + 1)] = ([2, c, 1, 1], [number() for _ in range(2 * c)])
+            t["%d.weight" % (index + 4)] = ([second, c, 3, 3], [number() for _ in range(9 * second * c)])
+            c, index = (2 if "conv" in first else c) + second, index + 6
         else:
             arch += "; " + kind
         index += 1

@@ -174,7 +174,7 @@ const struct command knots_command = {
     "knots", "counts and lists the breakpoints of a network along a line",
     "NET.safetensors [--from A.npy --to B.npy] [--json] [--list OUT.npy]",
     "The network is made of dense, conv, maxpool, meanpool, relu,\n"
-    "leakyrelu, batchnorm (at rest), flatten, mark, from and add; any other\n"
+    "leakyrelu, batchnorm (at rest), flatten, mark, from, add and cat; any other\n"
     "layer is an error.  Along a line it consists of straight pieces.\n"
     "\n"
     "A knot is a point where the affine map of some output changes.  A\n"

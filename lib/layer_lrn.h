@@ -1,0 +1,26 @@
+/* layer_lrn.h: local response normalization of layer.h.  Floor 3.
+ *
+ * y[c] = x[c] / d[c]^beta, d[c] = k + alpha / size * (the sum of x[j]^2 over
+ * the channels c - size / 2 <= j <= c + (size - 1) / 2 that exist), at each
+ * place of the image.
+ *
+ * Accuracy  in double (uh_log, uh_exp), rounded once: y to 0.5000001 ulp.
+ * Memory    from the pool's scratch, three doubles a channel.
+ * Source    A. Krizhevsky, I. Sutskever, G. Hinton, ImageNet classification
+ *           with deep convolutional neural networks, 2012, section 3.3, with
+ *           alpha divided by the size, as in Caffe and PyTorch.
+ */
+#ifndef UH_LAYER_LRN_H
+#define UH_LAYER_LRN_H
+
+#include "layer.h"
+
+void uh_layer_lrn_forward(const struct uh_layer *layer, struct uh_pool *pool,
+                          size_t n, const float *x, float *y);
+
+/* dx is written. */
+void uh_layer_lrn_backward(const struct uh_layer *layer, struct uh_pool *pool,
+                           size_t n, const float *x, const float *dy,
+                           float *dx);
+
+#endif
