@@ -103,6 +103,8 @@ else
 ## DATA=dir                     the data sets of the full profile; data unless given
 ## HIDE=pattern                 chunks left out of the page; *.test.c unless given
 ## JOBS=n                       threads of a step; all cores unless given
+## ITEMS="sgemm train"          what make bench measures (tools/bench --help)
+## ROUNDS=n                     pairs of runs of each item of make bench
 
 CC       := gcc
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion \
@@ -382,8 +384,14 @@ check-long:
 	@tools/check-long
 check-bits:
 	@tools/check-bits
-bench: $T/bench_mat
-	@OPENBLAS_NUM_THREADS=2 $<
+# (bench_fmath once more with the library's functions as they are without AVX-512)
+benches := $(patsubst tools/%.c,$T/%,$(wildcard tools/bench_*.c))
+$(benches:=.debug): tools/bench.h
+$T/bench_fmath_avx2: tools/bench_fmath.c lib/fmath.c $(library) build/settings
+	$(say) CC '$< without AVX-512'
+	@$(CC) $(CFLAGS) -DUH_NO_AVX512 -Ilib $(filter %.c,$^) $(library) $(LDLIBS) -o $@
+bench: $(benches) $T/bench_fmath_avx2
+	@tools/bench $(if $(ROUNDS),--rounds $(ROUNDS)) $(ITEMS)
 endif
 
 # make why looks, with a shell that does nothing.

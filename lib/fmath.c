@@ -21,9 +21,13 @@
 #if defined(__x86_64__) && !defined(UH_PORTABLE)
 #define HAS_FMA                                                                \
     (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+#ifdef UH_NO_AVX512
+#define HAS_AVX512 0
+#else
 #define HAS_AVX512                                                             \
     (__builtin_cpu_supports("avx512f") &&                                      \
      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+#endif
 #define FOR_FMA __attribute__((target("avx2,fma")))
 #define FOR_AVX512 __attribute__((target("avx2,fma,avx512f,avx512dq,avx512vl")))
 #endif

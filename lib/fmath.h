@@ -17,7 +17,8 @@
  *          0x7ff8000000000000.  No errno; the flags of fenv.h mean nothing.
  * Speed    processors with FMA or AVX-512 are found at run time.  With
  *          UH_PORTABLE defined when fmath.c is compiled they are not looked
- *          for, and fma is the library's function.
+ *          for, and fma is the library's function; with UH_NO_AVX512 only
+ *          FMA is.
  */
 #ifndef UH_FMATH_H
 #define UH_FMATH_H
