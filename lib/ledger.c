@@ -21,6 +21,7 @@ struct uh_ledger {
     struct entry *entries;
     size_t count, room;
     json_t *stages;
+    struct uh_group group;
 };
 
 struct uh_ledger *uh_ledger_new(struct uh_arena *arena, const char *chapter,
@@ -183,6 +184,110 @@ void uh_ledger_record(struct uh_ledger *ledger, const struct uh_record *r)
     }
     ledger->entries[ledger->count++] =
         (struct entry){uh_arena_text(ledger->arena, r->id), json};
+}
+
+/* -- records of one line ---------------------------------------------------- */
+
+static const char *copy(struct uh_arena *arena, const char *text)
+{
+    return text ? uh_arena_text(arena, text) : NULL;
+}
+
+void uh_ledger_group(struct uh_ledger *ledger, const struct uh_group *group)
+{
+    struct uh_arena *arena = ledger->arena;
+    struct uh_group all = group ? *group : (struct uh_group){.path = NULL};
+    all.path = copy(arena, all.path);
+    all.unit = copy(arena, all.unit);
+    all.claims = copy(arena, all.claims);
+    all.data = copy(arena, all.data);
+    all.oracle = copy(arena, all.oracle);
+    ledger->group = all;
+}
+
+const char *uh_ledger_id(struct uh_ledger *ledger, const char *id, va_list list)
+{
+    const char *path = ledger->group.path;
+    char part[192];
+    int length = vsnprintf(part, sizeof part, id, list);
+    UH_REQUIRE(length > 0 && (size_t)length < sizeof part, "id %s", id);
+    return uh_arena_format(ledger->arena, "%s/%s%s%s", ledger->chapter,
+                           path ? path : "", path ? "/" : "", part);
+}
+
+void uh_ledger_put(struct uh_ledger *ledger, struct uh_record record,
+                   const char *what, const char *id, va_list list)
+{
+    const struct uh_group *group = &ledger->group;
+    record.id = uh_ledger_id(ledger, id, list);
+    record.what = what;
+    record.unit = group->unit;
+    record.claims = group->claims;
+    record.data = group->data;
+    record.oracle = group->oracle;
+    record.residual = group->residual;
+    uh_ledger_record(ledger, &record);
+}
+
+void uh_ledger_count(struct uh_ledger *ledger, size_t value, const char *what,
+                     const char *id, ...)
+{
+    UH_REQUIRE(value <= INT64_MAX, "%zu", value);
+    va_list list;
+    va_start(list, id);
+    uh_ledger_put(ledger, (struct uh_record){.integer = (int64_t)value}, what,
+                  id, list);
+    va_end(list);
+}
+
+void uh_ledger_integer(struct uh_ledger *ledger, int64_t value,
+                       const char *what, const char *id, ...)
+{
+    va_list list;
+    va_start(list, id);
+    uh_ledger_put(ledger, (struct uh_record){.integer = value}, what, id, list);
+    va_end(list);
+}
+
+void uh_ledger_text(struct uh_ledger *ledger, const char *value,
+                    const char *what, const char *id, ...)
+{
+    UH_REQUIRE(value, "%s", id);
+    va_list list;
+    va_start(list, id);
+    uh_ledger_put(ledger, (struct uh_record){.text = value}, what, id, list);
+    va_end(list);
+}
+
+void uh_ledger_bits(struct uh_ledger *ledger, double value, const char *what,
+                    const char *id, ...)
+{
+    va_list list;
+    va_start(list, id);
+    uh_ledger_put(ledger, (struct uh_record){.kind = UH_BITS, .value = value},
+                  what, id, list);
+    va_end(list);
+}
+
+void uh_ledger_bitsf(struct uh_ledger *ledger, float value, const char *what,
+                     const char *id, ...)
+{
+    struct uh_record r = {
+        .kind = UH_BITS, .value = (double)value, .single = true};
+    va_list list;
+    va_start(list, id);
+    uh_ledger_put(ledger, r, what, id, list);
+    va_end(list);
+}
+
+void uh_ledger_rounded(struct uh_ledger *ledger, double value, int digits,
+                       const char *what, const char *id, ...)
+{
+    struct uh_record r = {.kind = UH_ROUNDED, .value = value, .digits = digits};
+    va_list list;
+    va_start(list, id);
+    uh_ledger_put(ledger, r, what, id, list);
+    va_end(list);
 }
 
 static int by_id(const void *a, const void *b)

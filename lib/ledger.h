@@ -9,6 +9,7 @@
 
 #include "arena.h"
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -56,6 +57,58 @@ struct uh_ledger *uh_ledger_new(struct uh_arena *arena, const char *chapter,
  * chapter or used twice, a text that is not in its canonical form: a broken
  * contract.  Not for several threads at once. */
 void uh_ledger_record(struct uh_ledger *ledger, const struct uh_record *record);
+
+/* -- records of one line -----------------------------------------------------
+ *
+ * The value, what it is in words, and its id, printed as printf does:
+ *
+ *     uh_ledger_group(ledger, &(struct uh_group){.path = "tuple", ...});
+ *     uh_ledger_count(ledger, knots, "knots of the network", "%s/built", name);
+ *
+ * records knots/tuple/3-2/built in a ledger of the chapter knots.  estimate.h
+ * has those that come with an interval.
+ */
+
+/* What the records of one line share, from here to the next group; texts are
+ * copied.  uh_ledger_record takes nothing from it. */
+struct uh_group {
+    const char *path;                 /* ids are chapter/path/id; NULL:
+                                          chapter/id */
+    const char *unit, *claims, *data; /* as in uh_record */
+    const char *oracle;
+    double residual;
+};
+
+/* NULL: nothing is shared, which is how a ledger begins. */
+void uh_ledger_group(struct uh_ledger *ledger, const struct uh_group *group);
+
+/* exact: a number of things, an integer of either sign, or a text (an integer,
+ * a rational in lowest terms, a digest). */
+void uh_ledger_count(struct uh_ledger *ledger, size_t value, const char *what,
+                     const char *id, ...) UH_PRINTF(4, 5);
+void uh_ledger_integer(struct uh_ledger *ledger, int64_t value,
+                       const char *what, const char *id, ...) UH_PRINTF(4, 5);
+void uh_ledger_text(struct uh_ledger *ledger, const char *value,
+                    const char *what, const char *id, ...) UH_PRINTF(4, 5);
+
+/* bits: a double, or a float32. */
+void uh_ledger_bits(struct uh_ledger *ledger, double value, const char *what,
+                    const char *id, ...) UH_PRINTF(4, 5);
+void uh_ledger_bitsf(struct uh_ledger *ledger, float value, const char *what,
+                     const char *id, ...) UH_PRINTF(4, 5);
+
+/* rounded: so many significant digits stand. */
+void uh_ledger_rounded(struct uh_ledger *ledger, double value, int digits,
+                       const char *what, const char *id, ...) UH_PRINTF(5, 6);
+
+/* The same for a record whose kind and value are set: the base of the above. */
+void uh_ledger_put(struct uh_ledger *ledger, struct uh_record record,
+                   const char *what, const char *id, va_list list)
+    UH_PRINTF(4, 0);
+
+/* chapter/path/id, printed; lives as long as the ledger's arena. */
+const char *uh_ledger_id(struct uh_ledger *ledger, const char *id, va_list list)
+    UH_PRINTF(2, 0);
 
 /* Names the digest of a stage (a data set, a trained network) that every later
  * record of the step rests on. */

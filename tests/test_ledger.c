@@ -1,8 +1,10 @@
 /* test_ledger.c: records keep their form, figure data read back. */
 #include "book.h"
 #include "die.h"
+#include "estimate.h"
 #include "file.h"
 #include "ledger.h"
+#include "stats.h"
 #include "table.h"
 
 #include <math.h>
@@ -187,6 +189,106 @@ static void a_record_out_of_form_is_a_broken_contract(void **state)
     assert_int_equal(fate(&no_words, 1), SIGABRT);
 }
 
+/* The record of that id has that text under a key. */
+static void expect(const struct uh_book *book, const char *id, const char *key,
+                   const char *text)
+{
+    const json_t *record = uh_book_find(book, id);
+    assert_non_null(record);
+    assert_string_equal(uh_book_text(record, key), text);
+}
+
+static void a_record_of_one_line_is_the_long_one(void **state)
+{
+    (void)state;
+    struct uh_arena *arena = uh_arena_new();
+    struct uh_ledger *ledger = ledger_of(arena);
+    uh_ledger_count(ledger, 7, "before any group", "bare");
+    char path_text[] = "tuple/3-2";
+    uh_ledger_group(ledger, &(struct uh_group){.path = path_text,
+                                               .unit = "knots",
+                                               .claims = "B-29 B-30",
+                                               .data = "mnist-test=d00d",
+                                               .oracle = "bisection",
+                                               .residual = 0.5});
+    path_text[0] = 'X'; /* the group has its own copy */
+    uh_ledger_integer(ledger, -3, "an integer", "built-%d", 1);
+    uh_ledger_text(ledger, "-77/50", "a rational", "built-%s", "2");
+    uh_ledger_bits(ledger, 0.1, "a double", "bits");
+    uh_ledger_bitsf(ledger, 0.1F, "a float", "bitsf");
+    uh_ledger_rounded(ledger, 1. / 3, 4, "rounded", "rounded");
+    uh_ledger_group(ledger, NULL);
+    uh_ledger_count(ledger, 8, "after the group", "after");
+    struct uh_book *book = write_and_read(arena, ledger);
+    assert_int_equal(book->count, 7);
+    expect(book, "knots/bare", "value", "7");
+    assert_null(json_object_get(uh_book_find(book, "knots/bare"), "claims"));
+    expect(book, "knots/tuple/3-2/built-1", "value", "-3");
+    expect(book, "knots/tuple/3-2/built-1", "what", "an integer");
+    expect(book, "knots/tuple/3-2/built-1", "unit", "knots");
+    expect(book, "knots/tuple/3-2/built-1", "claims", "B-29 B-30");
+    expect(book, "knots/tuple/3-2/built-1", "data", "mnist-test=d00d");
+    expect(book, "knots/tuple/3-2/built-1", "oracle", "bisection");
+    expect(book, "knots/tuple/3-2/built-1", "residual", "0.5");
+    expect(book, "knots/tuple/3-2/built-1", "kind", "exact");
+    expect(book, "knots/tuple/3-2/built-2", "value", "-77/50");
+    expect(book, "knots/tuple/3-2/bits", "hex", "0x1.999999999999ap-4");
+    expect(book, "knots/tuple/3-2/bitsf", "value", "0.100000001");
+    expect(book, "knots/tuple/3-2/rounded", "value", "0.3333");
+    expect(book, "knots/tuple/3-2/rounded", "kind", "rounded");
+    assert_null(json_object_get(uh_book_find(book, "knots/after"), "oracle"));
+    uh_book_free(book);
+    uh_arena_free(&arena);
+}
+
+/* The ends of an interval, as text of 9 digits. */
+static void expect_ends(const struct uh_book *book, const char *id,
+                        struct uh_interval want)
+{
+    const json_t *ends = json_object_get(uh_book_find(book, id), "interval");
+    const double end[2] = {want.lower, want.upper};
+    for (size_t k = 0; k < 2; k++) {
+        char text[32];
+        snprintf(text, sizeof text, "%.9g", end[k]);
+        assert_string_equal(json_string_value(json_array_get(ends, k)), text);
+    }
+}
+
+static void an_estimate_names_its_method_and_its_stream(void **state)
+{
+    (void)state;
+    static const double x[6] = {1, 4, 2, 8, 5, 7};
+    struct uh_arena *arena = uh_arena_new();
+    struct uh_ledger *ledger = ledger_of(arena);
+    uh_ledger_group(ledger, &(struct uh_group){.path = "e", .claims = "B-28"});
+    uh_ledger_rate(ledger, 3, 12, 0.95, "a rate", "rate/%d", 16);
+    uh_ledger_student(ledger, 6, x, 0.9, "a mean", "mean");
+    uh_ledger_bootstrap(ledger, 6, x, 0.9, arena, "a mean", "boot-%d", 2);
+    uh_ledger_estimate(ledger,
+                       &(struct uh_estimate){2, 1, 3, 0.5, 9, "by hand"},
+                       "an estimate", "hand");
+    struct uh_book *book = write_and_read(arena, ledger);
+    expect(book, "knots/e/rate/16", "value", "0.25");
+    expect(book, "knots/e/rate/16", "method", "clopper-pearson");
+    expect(book, "knots/e/rate/16", "claims", "B-28");
+    expect_ends(book, "knots/e/rate/16", uh_clopper_pearson(3, 12, 0.95));
+    expect(book, "knots/e/mean", "value", "4.5");
+    expect(book, "knots/e/mean", "kind", "sampled");
+    expect_ends(book, "knots/e/mean", uh_student(6, x, 0.9));
+    struct uh_stream stream = uh_stream_open("knots/e/boot-2/bootstrap");
+    expect(book, "knots/e/boot-2", "method",
+           "bootstrap knots/e/boot-2/bootstrap");
+    expect_ends(book, "knots/e/boot-2",
+                uh_bootstrap_mean(6, x, 10000, 0.9, &stream, arena));
+    expect(book, "knots/e/hand", "level", "0.5");
+    expect_ends(book, "knots/e/hand", (struct uh_interval){1, 3});
+    const json_t *n =
+        json_object_get(uh_book_find(book, "knots/e/rate/16"), "n");
+    assert_int_equal(json_integer_value(n), 12);
+    uh_book_free(book);
+    uh_arena_free(&arena);
+}
+
 static void a_torn_ledger_is_refused(void **state)
 {
     (void)state;
@@ -254,6 +356,8 @@ int main(void)
         cmocka_unit_test(records_come_back_sorted_and_whole),
         cmocka_unit_test(bits_read_back_to_the_same_float),
         cmocka_unit_test(a_record_out_of_form_is_a_broken_contract),
+        cmocka_unit_test(a_record_of_one_line_is_the_long_one),
+        cmocka_unit_test(an_estimate_names_its_method_and_its_stream),
         cmocka_unit_test(a_torn_ledger_is_refused),
         cmocka_unit_test(figure_data_read_back_to_the_same_doubles),
     };
