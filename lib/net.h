@@ -44,6 +44,7 @@
 #include "status.h"
 #include "tensor.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -158,6 +159,27 @@ struct uh_safetensors;
 UH_MUST_USE enum uh_status
 uh_net_of_tensors(const struct uh_safetensors *stored, struct uh_arena *arena,
                   struct uh_net *net, struct uh_error *error);
+
+/* Whether a dense or conv layer's bias is in the file. */
+enum uh_bias { UH_BIAS_MAYBE, UH_BIAS_NEEDED, UH_BIAS_NONE };
+
+/* Other names for the tensors of a network: MODULE.weight and so on. */
+struct uh_net_names {
+    const char *model;         /* for messages */
+    size_t count;              /* at least the network's layers; tensors of
+                                  modules behind its last are passed over */
+    const char *const *module; /* (count), in place of INDEX */
+    const enum uh_bias *bias;  /* (count) */
+    bool resting;              /* running statistics may be missing: 0 and 1 */
+};
+
+/* The network of that line with the tensors of these names, as above; a weight
+ * of a dense or conv layer may be a codebook (codebook.h).  names NULL: those
+ * of above. */
+UH_MUST_USE enum uh_status
+uh_net_of_names(const struct uh_safetensors *stored, const char *arch,
+                const struct uh_net_names *names, struct uh_arena *arena,
+                struct uh_net *net, struct uh_error *error);
 
 /* Ends the program with one line if the file cannot be written. */
 void uh_net_save(const struct uh_net *net, const char *path);

@@ -1,4 +1,5 @@
 /* net_file.c: a network as a .safetensors file (net.h). */
+#include "codebook.h"
 #include "die.h"
 #include "net.h"
 #include "safetensors.h"
@@ -8,35 +9,68 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { NAME_SIZE = 48, SHAPE_SIZE = 96 };
+enum { NAME_SIZE = 128 };
 
 /* One array of the network and its tensor. */
 struct part {
     char name[NAME_SIZE]; /* "3.weight" */
     size_t rank, dims[4];
-    float *entries; /* NULL before uh_net_allocate */
-    bool optional;
+    float *entries;     /* NULL before uh_net_allocate */
+    bool optional;      /* may be missing; then it stays as it was allocated */
+    bool skipped;       /* must be missing */
+    size_t out;         /* first axis; of a weight that may be a codebook */
+    const char *module; /* or NULL: may not */
 };
 
-static size_t add_part(struct part part[], size_t parts, size_t index,
+static size_t add_part(struct part part[], size_t parts, const char *module,
                        const char *what, size_t rank, const size_t dims[],
                        float *entries)
 {
     struct part *p = &part[parts];
-    snprintf(p->name, sizeof p->name, "%zu.%s", index, what);
-    p->rank = rank;
+    *p = (struct part){.rank = rank, .out = dims[0]};
+    snprintf(p->name, sizeof p->name, "%.80s.%s", module, what);
     for (size_t i = 0; i < 4; i++) {
         p->dims[i] = i < rank ? dims[i] : 1;
     }
     p->entries = entries;
-    p->optional = strcmp(what, "bias") == 0;
     return parts + 1;
+}
+
+/* What a file's tensors are called; names NULL: as net_file writes them. */
+struct naming {
+    const struct uh_net_names *names;
+    char index[24];
+};
+
+static const char *module_of(struct naming *naming, size_t layer)
+{
+    if (naming->names) {
+        return naming->names->module[layer];
+    }
+    snprintf(naming->index, sizeof naming->index, "%zu", layer);
+    return naming->index;
+}
+
+/* What a layer's file must hold. */
+static void allow(const struct uh_net_names *names, size_t index, size_t parts,
+                  struct part part[4])
+{
+    if (parts == 0) {
+        return;
+    }
+    part[1].optional = !names || names->bias[index] == UH_BIAS_MAYBE;
+    part[1].skipped = names && names->bias[index] == UH_BIAS_NONE;
+    part[0].module = names && part[0].rank > 1 ? names->module[index] : NULL;
+    for (size_t j = 2; j < parts; j++) {
+        part[j].optional = names && names->resting;
+    }
 }
 
 /* The parts of layer index, at most 4; how many. */
 static size_t parts_of(const struct uh_layer *layer, size_t index,
-                       struct part part[4])
+                       struct naming *naming, struct part part[4])
 {
+    const char *module = module_of(naming, index);
     size_t out = layer->out.channels;
     size_t dims[4] = {out, layer->in.channels / layer->groups, layer->kernel[0],
                       layer->kernel[1]};
@@ -45,44 +79,32 @@ static size_t parts_of(const struct uh_layer *layer, size_t index,
     if (layer->weight_count == 0) {
         return 0;
     }
-    n = add_part(part, n, index, "weight", rank, dims, layer->weight);
-    n = add_part(part, n, index, "bias", 1, &out, layer->bias);
+    n = add_part(part, n, module, "weight", rank, dims, layer->weight);
+    n = add_part(part, n, module, "bias", 1, &out, layer->bias);
     if (layer->kind == UH_BATCHNORM) {
-        n = add_part(part, n, index, "running_mean", 1, &out,
+        n = add_part(part, n, module, "running_mean", 1, &out,
                      layer->running_mean);
-        n = add_part(part, n, index, "running_var", 1, &out,
+        n = add_part(part, n, module, "running_var", 1, &out,
                      layer->running_var);
     }
+    allow(naming->names, index, n, part);
     return n;
-}
-
-static const char *shape_text(size_t rank, const size_t dims[],
-                              char text[SHAPE_SIZE])
-{
-    size_t used = 0;
-    strcpy(text, rank ? "" : "a scalar");
-    for (size_t i = 0; i < rank && used < SHAPE_SIZE; i++) {
-        int n = snprintf(text + used, SHAPE_SIZE - used, "%s%zu", i ? "x" : "",
-                         dims[i]);
-        used += n > 0 ? (size_t)n : 0;
-    }
-    return text;
 }
 
 static enum uh_status check_part(const struct part *p,
                                  const struct uh_stored_tensor *t,
                                  const char *file, struct uh_error *error)
 {
-    char want[SHAPE_SIZE], found[SHAPE_SIZE];
+    char want[UH_SHAPE_TEXT], found[UH_SHAPE_TEXT];
     int same = t->rank == p->rank;
     for (size_t i = 0; same && i < p->rank; i++) {
         same = t->dims[i] == p->dims[i];
     }
     if (!same) {
         return uh_fail(error, UH_BAD_INPUT,
-                       "tensor %s: expected shape %s, found %s (%s)", p->name,
-                       shape_text(p->rank, p->dims, want),
-                       shape_text(t->rank, t->dims, found), file);
+                       "tensor %s: expected shape %s, found %s (%.200s)",
+                       p->name, uh_stored_shape_text(p->rank, p->dims, want),
+                       uh_stored_shape_text(t->rank, t->dims, found), file);
     }
     if (t->dtype != UH_F32 && t->dtype != UH_F64 && t->dtype != UH_F16) {
         return uh_fail(error, UH_BAD_INPUT,
@@ -93,12 +115,14 @@ static enum uh_status check_part(const struct part *p,
 }
 
 /* PyTorch counts batches in a tensor that no computation reads. */
-static bool is_counter(const struct uh_net *net, const char *name)
+static bool is_counter(const struct uh_net *net, struct naming *naming,
+                       const char *name)
 {
     char counter[NAME_SIZE];
     for (size_t i = 0; i < net->layers; i++) {
         if (net->layer[i].kind == UH_BATCHNORM) {
-            snprintf(counter, sizeof counter, "%zu.num_batches_tracked", i);
+            snprintf(counter, sizeof counter, "%.80s.num_batches_tracked",
+                     module_of(naming, i));
             if (strcmp(counter, name) == 0) {
                 return true;
             }
@@ -107,43 +131,88 @@ static bool is_counter(const struct uh_net *net, const char *name)
     return false;
 }
 
+/* Whether the tensor is one of a module that the network was cut off before. */
+static bool is_behind(const struct uh_net *net,
+                      const struct uh_net_names *names, const char *name)
+{
+    for (size_t i = net->layers; names && i < names->count; i++) {
+        size_t length = strlen(names->module[i]);
+        if (strncmp(name, names->module[i], length) == 0 &&
+            name[length] == '.') {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The weight as rows of a codebook, if that is how the file has it. */
+static bool codebook_of(const struct part *p,
+                        const struct uh_safetensors *stored,
+                        struct uh_codebook *book)
+{
+    size_t terms = p->dims[1] * p->dims[2] * p->dims[3];
+    return p->module && !uh_safetensors_find(stored, p->name) &&
+           uh_codebook_find(stored, p->module, p->out, terms, book);
+}
+
+/* The part has its tensor, of its shape, which becomes known. */
+static enum uh_status match(const struct part *p, enum uh_kind kind,
+                            const struct uh_safetensors *stored, bool known[],
+                            struct uh_error *error)
+{
+    struct uh_codebook book;
+    const struct uh_stored_tensor *t = uh_safetensors_find(stored, p->name);
+    if (p->skipped) {
+        return UH_OK;
+    }
+    if (codebook_of(p, stored, &book)) {
+        enum uh_status status = uh_codebook_check(&book, error);
+        if (status == UH_OK) {
+            known[book.centroids - stored->tensor] = true;
+            known[book.assignments - stored->tensor] = true;
+        }
+        return status;
+    }
+    if (!t && !p->optional) {
+        return uh_fail(error, UH_BAD_INPUT,
+                       "tensor %s: expected it for %s, found none (%.200s)",
+                       p->name, uh_kind_word(kind), stored->file);
+    }
+    if (t) {
+        known[t - stored->tensor] = true;
+        return check_part(p, t, stored->file, error);
+    }
+    return UH_OK;
+}
+
 /* Every part has its tensor and every tensor its part. */
 static enum uh_status check_parts(const struct uh_net *net,
                                   const struct uh_safetensors *stored,
+                                  struct naming *naming,
                                   struct uh_arena *scratch,
                                   struct uh_error *error)
 {
     bool *known = uh_arena_alloc(scratch, stored->tensors, sizeof *known);
     for (size_t i = 0; i < net->layers; i++) {
         struct part part[4];
-        size_t parts = parts_of(&net->layer[i], i, part);
+        size_t parts = parts_of(&net->layer[i], i, naming, part);
         for (size_t j = 0; j < parts; j++) {
-            const struct uh_stored_tensor *t =
-                uh_safetensors_find(stored, part[j].name);
-            if (!t && !part[j].optional) {
-                return uh_fail(error, UH_BAD_INPUT,
-                               "tensor %s: expected it for %s, found none (%s)",
-                               part[j].name, uh_kind_word(net->layer[i].kind),
-                               stored->file);
-            }
-            if (!t) {
-                continue;
-            }
             enum uh_status status =
-                check_part(&part[j], t, stored->file, error);
+                match(&part[j], net->layer[i].kind, stored, known, error);
             if (status != UH_OK) {
                 return status;
             }
-            known[t - stored->tensor] = true;
         }
     }
     for (size_t i = 0; i < stored->tensors; i++) {
         const char *name = stored->tensor[i].name;
-        if (!known[i] && !is_counter(net, name)) {
+        if (!known[i] && !is_counter(net, naming, name) &&
+            !is_behind(net, naming->names, name)) {
             return uh_fail(error, UH_BAD_INPUT,
-                           "tensor %.80s: expected the tensors of arch, found "
-                           "another (%s)",
-                           name, stored->file);
+                           "tensor %.80s: expected the tensors of %s, found "
+                           "another (%.200s)",
+                           name, naming->names ? naming->names->model : "arch",
+                           stored->file);
         }
     }
     return UH_OK;
@@ -153,9 +222,13 @@ static enum uh_status fill_part(const struct part *p,
                                 const struct uh_safetensors *stored,
                                 struct uh_error *error)
 {
+    struct uh_codebook book;
     const struct uh_stored_tensor *t = uh_safetensors_find(stored, p->name);
+    if (codebook_of(p, stored, &book)) {
+        return uh_codebook_floats(&book, p->entries, error);
+    }
     if (!t) {
-        return UH_OK; /* a missing bias is zero */
+        return UH_OK; /* a missing bias is zero, statistics are 0 and 1 */
     }
     enum uh_status status =
         uh_stored_tensor_floats(t, false, stored->file, p->entries, error);
@@ -163,7 +236,7 @@ static enum uh_status fill_part(const struct part *p,
         if (!isfinite(p->entries[i])) {
             return uh_fail(error, UH_NOT_FINITE,
                            "tensor %s: expected finite float32 numbers, found "
-                           "%s at entry %zu (%s)",
+                           "%s at entry %zu (%.200s)",
                            p->name, isnan(p->entries[i]) ? "NaN" : "infinity",
                            i, stored->file);
         }
@@ -172,7 +245,8 @@ static enum uh_status fill_part(const struct part *p,
 }
 
 /* A negative variance has no root. */
-static enum uh_status check_variance(const struct uh_net *net, const char *file,
+static enum uh_status check_variance(const struct uh_net *net,
+                                     struct naming *naming, const char *file,
                                      struct uh_error *error)
 {
     for (size_t i = 0; i < net->layers; i++) {
@@ -181,27 +255,22 @@ static enum uh_status check_variance(const struct uh_net *net, const char *file,
              layer->kind == UH_BATCHNORM && c < layer->in.channels; c++) {
             if (layer->running_var[c] < 0) {
                 return uh_fail(error, UH_BAD_INPUT,
-                               "tensor %zu.running_var: expected numbers from "
-                               "0, found %.9g at entry %zu (%s)",
-                               i, (double)layer->running_var[c], c, file);
+                               "tensor %.80s.running_var: expected numbers "
+                               "from 0, found %.9g at entry %zu (%.200s)",
+                               module_of(naming, i),
+                               (double)layer->running_var[c], c, file);
             }
         }
     }
     return UH_OK;
 }
 
-static enum uh_status plan(const struct uh_safetensors *stored,
+static enum uh_status plan(const char *arch,
+                           const struct uh_safetensors *stored,
                            struct uh_arena *arena, struct uh_net *net,
                            struct uh_error *error)
 {
     struct uh_error line = {{0}};
-    const char *arch = uh_safetensors_metadata(stored, "arch");
-    if (!arch) {
-        return uh_fail(error, UH_BAD_INPUT,
-                       "arch: expected this key in the metadata, found none "
-                       "(%s)",
-                       stored->file);
-    }
     enum uh_status status = uh_net_plan(arch, arena, net, &line);
     return status == UH_OK
                ? UH_OK
@@ -210,11 +279,11 @@ static enum uh_status plan(const struct uh_safetensors *stored,
 
 static enum uh_status fill(struct uh_net *net,
                            const struct uh_safetensors *stored,
-                           struct uh_error *error)
+                           struct naming *naming, struct uh_error *error)
 {
     for (size_t i = 0; i < net->layers; i++) {
         struct part part[4];
-        size_t parts = parts_of(&net->layer[i], i, part);
+        size_t parts = parts_of(&net->layer[i], i, naming, part);
         for (size_t j = 0; j < parts; j++) {
             enum uh_status status = fill_part(&part[j], stored, error);
             if (status != UH_OK) {
@@ -222,24 +291,29 @@ static enum uh_status fill(struct uh_net *net,
             }
         }
     }
-    return check_variance(net, stored->file, error);
+    return check_variance(net, naming, stored->file, error);
 }
 
-enum uh_status uh_net_of_tensors(const struct uh_safetensors *stored,
-                                 struct uh_arena *arena, struct uh_net *out,
-                                 struct uh_error *error)
+enum uh_status uh_net_of_names(const struct uh_safetensors *stored,
+                               const char *arch,
+                               const struct uh_net_names *names,
+                               struct uh_arena *arena, struct uh_net *out,
+                               struct uh_error *error)
 {
     struct uh_net net;
+    struct naming naming = {.names = names};
     struct uh_mark mark = uh_arena_open(arena);
-    enum uh_status status = plan(stored, arena, &net, error);
+    enum uh_status status = plan(arch, stored, arena, &net, error);
     if (status == UH_OK) {
+        UH_REQUIRE(!names || names->count >= net.layers, "%zu names",
+                   names->count);
         struct uh_arena *scratch = uh_arena_new();
-        status = check_parts(&net, stored, scratch, error);
+        status = check_parts(&net, stored, &naming, scratch, error);
         uh_arena_free(&scratch);
     }
     if (status == UH_OK) {
         uh_net_allocate(&net, arena);
-        status = fill(&net, stored, error);
+        status = fill(&net, stored, &naming, error);
     }
     if (status == UH_OK) {
         *out = net;
@@ -247,6 +321,20 @@ enum uh_status uh_net_of_tensors(const struct uh_safetensors *stored,
         uh_arena_release(arena, mark);
     }
     return status;
+}
+
+enum uh_status uh_net_of_tensors(const struct uh_safetensors *stored,
+                                 struct uh_arena *arena, struct uh_net *net,
+                                 struct uh_error *error)
+{
+    const char *arch = uh_safetensors_metadata(stored, "arch");
+    if (!arch) {
+        return uh_fail(error, UH_BAD_INPUT,
+                       "arch: expected this key in the metadata, found none "
+                       "(%s)",
+                       stored->file);
+    }
+    return uh_net_of_names(stored, arch, NULL, arena, net, error);
 }
 
 enum uh_status uh_net_load(const char *path, struct uh_arena *arena,
@@ -270,7 +358,8 @@ void uh_net_save(const struct uh_net *net, const char *path)
         uh_arena_alloc(scratch, 4 * net->layers, sizeof *tensor);
     size_t tensors = 0;
     for (size_t i = 0; i < net->layers; i++) {
-        size_t parts = parts_of(&net->layer[i], i, part[i]);
+        struct naming naming = {.names = NULL};
+        size_t parts = parts_of(&net->layer[i], i, &naming, part[i]);
         for (size_t j = 0; j < parts; j++) {
             struct part *p = &part[i][j];
             struct uh_stored_tensor *t = &tensor[tensors++];

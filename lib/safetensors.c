@@ -6,6 +6,7 @@
 
 #include <jansson.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -561,6 +562,19 @@ enum uh_status uh_safetensors_require_finite(const struct uh_safetensors *file,
         }
     }
     return UH_OK;
+}
+
+const char *uh_stored_shape_text(size_t rank, const size_t dims[],
+                                 char text[UH_SHAPE_TEXT])
+{
+    size_t used = 0;
+    strcpy(text, rank ? "" : "a scalar");
+    for (size_t i = 0; i < rank && used < UH_SHAPE_TEXT; i++) {
+        int n = snprintf(text + used, UH_SHAPE_TEXT - used, "%s%zu",
+                         i ? "x" : "", dims[i]);
+        used += n > 0 ? (size_t)n : 0;
+    }
+    return text;
 }
 
 static int by_size_and_name(const void *a, const void *b)

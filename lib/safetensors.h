@@ -96,6 +96,11 @@ UH_MUST_USE enum uh_status
 uh_safetensors_require_finite(const struct uh_safetensors *file,
                               struct uh_error *error);
 
+/* The shape in words: "64x3x7x7", "a scalar". */
+enum { UH_SHAPE_TEXT = 96 };
+const char *uh_stored_shape_text(size_t rank, const size_t dims[],
+                                 char text[UH_SHAPE_TEXT]);
+
 /* The entries of an F16, BF16, F32, F64 or integer tensor as float32 or
  * float64, into x[count].  exact: an entry that the type cannot hold is
  * UH_BAD_INPUT; otherwise it is rounded to nearest (a 64-bit integer by way of
