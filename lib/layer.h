@@ -114,4 +114,25 @@ void uh_layer_backward(const struct uh_layer *layer, struct uh_pool *pool,
                        const struct uh_layer_notes *notes, const float *dy,
                        float *dweight, float *dbias, float *dx);
 
+/* Whether a convolution and the max-pool behind it can be done in one: windows
+ * side by side, of at most 9 places, all inside; a convolution without groups
+ * and dilation. */
+int uh_layer_joins(const struct uh_layer *conv, const struct uh_layer *pool);
+
+/* y = pool(conv(x)) and the winners, (n, pool->out); the outputs of conv are
+ * nowhere.  choice NULL: not wanted. */
+void uh_layer_joined_forward(const struct uh_layer *conv,
+                             const struct uh_layer *pool,
+                             struct uh_pool *threads, size_t n, const float *x,
+                             float *y, uint32_t *choice);
+
+/* Backward through both; dy is (n, pool->out).  Places whose gradient is 0 are
+ * left out of the chains: beside the two layers one after the other, a zero may
+ * get the other sign, and what is not finite may meet no 0. */
+void uh_layer_joined_backward(const struct uh_layer *conv,
+                              const struct uh_layer *pool,
+                              struct uh_pool *threads, size_t n, const float *x,
+                              const uint32_t *choice, const float *dy,
+                              float *dweight, float *dbias, float *dx);
+
 #endif

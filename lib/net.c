@@ -191,10 +191,10 @@ static void join(const struct uh_layer *layer, size_t n, const float *in,
 }
 
 /* Runs layers 0..last; what is kept depends on the arena, which the caller
- * releases. */
+ * releases.  lean: a convolution and the pool behind it are done in one. */
 static struct uh_trace run(const struct uh_net *net, struct uh_pool *pool,
                            size_t last, size_t n, const float *x, int training,
-                           struct uh_arena *arena)
+                           int lean, struct uh_arena *arena)
 {
     struct uh_trace trace = {.count = n, .in = x, .training = training};
     trace.out = uh_arena_alloc(arena, net->layers, sizeof *trace.out);
@@ -204,6 +204,9 @@ static struct uh_trace run(const struct uh_net *net, struct uh_pool *pool,
         const float *in = input_of(net, &trace, i);
         if (passes_on(layer->kind)) {
             trace.out[i] = in;
+            continue;
+        }
+        if (lean && i < last && uh_layer_joins(layer, layer + 1)) {
             continue;
         }
         size_t size = uh_size_mul(n, uh_shape_size(layer->out));
@@ -221,7 +224,13 @@ static struct uh_trace run(const struct uh_net *net, struct uh_pool *pool,
                 notes->variance = uh_arena_alloc(arena, c, sizeof(float));
                 notes->inverse = uh_arena_alloc(arena, c, sizeof(float));
             }
-            uh_layer_forward(layer, pool, n, in, out, notes);
+            if (in) {
+                uh_layer_forward(layer, pool, n, in, out, notes);
+            } else {
+                uh_layer_joined_forward(layer - 1, layer, pool, n,
+                                        input_of(net, &trace, i - 1), out,
+                                        notes->choice);
+            }
         }
         trace.out[i] = out;
     }
@@ -233,7 +242,15 @@ struct uh_trace uh_net_trace(const struct uh_net *net, struct uh_pool *pool,
                              struct uh_arena *arena)
 {
     UH_REQUIRE(n > 0, "a trace of no samples");
-    return run(net, pool, net->layers - 1, n, x, training, arena);
+    return run(net, pool, net->layers - 1, n, x, training, 0, arena);
+}
+
+struct uh_trace uh_net_trace_lean(const struct uh_net *net,
+                                  struct uh_pool *pool, size_t n,
+                                  const float *x, struct uh_arena *arena)
+{
+    UH_REQUIRE(n > 0, "a trace of no samples");
+    return run(net, pool, net->layers - 1, n, x, 1, 1, arena);
 }
 
 struct forward {
@@ -253,7 +270,7 @@ static void forward_cell(void *context, size_t index, struct uh_pool *pool)
     struct uh_arena *scratch = uh_pool_scratch(pool);
     struct uh_mark mark = uh_arena_open(scratch);
     struct uh_trace trace =
-        run(f->net, pool, f->last, n, f->x + at * in, 0, scratch);
+        run(f->net, pool, f->last, n, f->x + at * in, 0, 1, scratch);
     memcpy(f->y + at * out, trace.out[f->last], n * out * sizeof *f->y);
     uh_arena_release(scratch, mark);
 }
@@ -348,6 +365,26 @@ static float *part_of(struct backward *b, size_t all, size_t first, size_t size,
     return part;
 }
 
+/* Back through a pool and the convolution before it, layer i, whose outputs
+ * the trace does not have. */
+static void back_through_both(struct backward *b, struct uh_pool *pool,
+                              const struct uh_trace *trace, size_t i,
+                              float *dparameters, int dx_wanted)
+{
+    const struct uh_layer *conv = &b->net->layer[i];
+    size_t in = uh_size_mul(b->count, uh_shape_size(conv->in));
+    int go_on = wanted(b->net, i, dparameters != NULL, dx_wanted);
+    float *dx = go_on ? fresh(b, in) : NULL;
+    uh_layer_joined_backward(
+        conv, conv + 1, pool, b->count, input_of(b->net, trace, i),
+        trace->notes[i + 1].choice, b->slot[i + 2],
+        dparameters ? dparameters + conv->weight_at : NULL,
+        dparameters ? dparameters + conv->bias_at : NULL, dx);
+    if (dx) {
+        arrive(b, i, in, dx);
+    }
+}
+
 static void back_through(struct backward *b, struct uh_pool *pool,
                          const struct uh_trace *trace, size_t i,
                          float *dparameters, int dx_wanted)
@@ -405,7 +442,9 @@ void uh_net_backward_from(const struct uh_net *net, struct uh_pool *pool,
         uh_size_mul(trace->count, uh_shape_size(net->layer[layer].out));
     b.slot[layer + 1] = copy_of(&b, out, dy);
     for (size_t i = layer + 1; i-- > 0;) {
-        if (b.slot[i + 1]) {
+        if (b.slot[i + 1] && i > 0 && !trace->out[i - 1]) {
+            back_through_both(&b, pool, trace, i - 1, dparameters, dx != NULL);
+        } else if (b.slot[i + 1]) {
             back_through(&b, pool, trace, i, dparameters, dx != NULL);
         }
     }

@@ -121,6 +121,13 @@ struct uh_trace uh_net_trace(const struct uh_net *net, struct uh_pool *pool,
                              size_t n, const float *x, int training,
                              struct uh_arena *arena);
 
+/* The same with batch statistics and without what the backward pass from the
+ * last layer can do without: out[i] is NULL where a convolution was done in
+ * one with its pool (layer.h says what that means for gradients). */
+struct uh_trace uh_net_trace_lean(const struct uh_net *net,
+                                  struct uh_pool *pool, size_t n,
+                                  const float *x, struct uh_arena *arena);
+
 /* Backward from dy, the gradient to the last layer's output, (count, out).
  * Adds the gradient to the parameters to dparameters (parameter_count entries,
  * NULL: not wanted) and writes the gradient to the input, (count, in), to dx

@@ -102,7 +102,7 @@ static void shard_cell(void *context, size_t index, struct uh_pool *pool)
         memcpy(x + i * in, t->data->x + sample * in, in * sizeof *x);
         labels[i] = t->data->y[sample];
     }
-    struct uh_trace trace = uh_net_trace(t->net, pool, n, x, 1, scratch);
+    struct uh_trace trace = uh_net_trace_lean(t->net, pool, n, x, scratch);
     const float *logits = trace.out[t->net->layers - 1];
     shard->loss =
         uh_loss_softmax(n, classes, logits, labels, 1.0 / (double)t->count, dy);

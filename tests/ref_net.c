@@ -501,3 +501,41 @@ void ref_chain_backward(const struct uh_layer *layer, size_t n, const float *x,
         chain_dx(layer, dy + s * out, dx + s * in);
     }
 }
+
+void ref_chain_bias(const struct uh_layer *layer, size_t n, const float *dy,
+                    float *dbias)
+{
+    size_t places = layer->out.height * layer->out.width;
+    for (size_t s = 0; s < n; s++) {
+        for (size_t o = 0; o < layer->out.channels; o++, dy += places) {
+            float part[16] = {0}, sum = 0;
+            for (size_t p = 0; p < places; p++) {
+                part[p % 16] += dy[p];
+            }
+            for (size_t j = 0; j < 16; j++) {
+                sum += part[j];
+            }
+            dbias[o] += sum;
+        }
+    }
+}
+
+void ref_max_forward(const struct uh_layer *layer, size_t n, const float *x,
+                     float *y, uint32_t *choice)
+{
+    size_t list[256], places;
+    for (size_t c = 0; c < n * layer->in.channels; c++) {
+        for (size_t oy = 0; oy < layer->out.height; oy++) {
+            for (size_t ox = 0; ox < layer->out.width; ox++) {
+                pool_window(layer, oy, ox, list, &places);
+                size_t best = 0;
+                for (size_t k = 1; k < places; k++) {
+                    best = x[list[k]] > x[list[best]] ? k : best;
+                }
+                *y++ = x[list[best]];
+                *choice++ = (uint32_t)list[best];
+            }
+        }
+        x += layer->in.height * layer->in.width;
+    }
+}

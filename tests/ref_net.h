@@ -37,4 +37,12 @@ void ref_chain_forward(const struct uh_layer *layer, size_t n, const float *x,
 void ref_chain_backward(const struct uh_layer *layer, size_t n, const float *x,
                         const float *dy, float *dweight, float *dx);
 
+/* dbias is added to. */
+void ref_chain_bias(const struct uh_layer *layer, size_t n, const float *dy,
+                    float *dbias);
+
+/* A max-pool; choice is the winner's place in its plane of x. */
+void ref_max_forward(const struct uh_layer *layer, size_t n, const float *x,
+                     float *y, uint32_t *choice);
+
 #endif

@@ -8,6 +8,7 @@
 
 #include "lane.h"
 #include "layer_norm.h"
+#include "mat.h"
 #include "ref_net.h"
 #include "stream.h"
 
@@ -230,6 +231,152 @@ static void dense_and_conv_are_the_promised_chains_bit_for_bit(void **state)
     }
 }
 
+/* -- a convolution and its pool in one ------------------------------------- */
+
+static const char *const pairs[] = {
+    "input 1 28 28; conv 32 5 5; maxpool 3",
+    "input 32 8 8; conv 64 5 5; maxpool 2",
+    "input 1 9 9; conv 3 2 2 pad=1; maxpool 2",
+    "input 3 9 8; conv 5 3 2 stride=2; maxpool 2",
+    "input 3 7 8; conv 4 3 3 pad=1; maxpool 3 2",
+    "input 2 11 10; conv 37 3 3 pad=2; maxpool 1 4",
+    "input 17 6 6; conv 33 1 1; maxpool 3",
+    "input 1 5 5; conv 2 5 5; maxpool 1",
+    "input 5 9 7; conv 7 3 4 pad=1 stride=2; maxpool 2 1",
+    "input 40 6 9; conv 3 2 5; maxpool 2",
+    "input 11 6 9; conv 3 2 5; maxpool 2",
+    "input 23 6 9; conv 18 2 3; maxpool 2",
+    "input 6 8 12; conv 9 4 4; maxpool 1 9",
+    "input 9 7 7; conv 50 3 3 stride=3 pad=2; maxpool 3",
+};
+
+enum { PAIRS = sizeof pairs / sizeof *pairs, MANY = 12 };
+
+struct pair_scene {
+    struct scene s;
+    const struct uh_layer *conv, *pool;
+    size_t in, mid, out; /* entries of the batch */
+    float *x, *dy, *want_y, *want_dw, *want_db, *want_dx;
+    uint32_t *want_choice;
+};
+
+/* What the two naive layers say, one after the other.  Some gradients are 0
+ * and some entries equal, as behind a relu. */
+static struct pair_scene pair_scene_of(const char *arch, int gray)
+{
+    struct pair_scene q = {.s = scene_of(arch)};
+    struct uh_arena *arena = q.s.arena;
+    struct uh_stream stream = uh_stream_open("test/layer/pair/%s", arch);
+    q.conv = &q.s.net.layer[0];
+    q.pool = &q.s.net.layer[1];
+    q.in = MANY * uh_shape_size(q.conv->in);
+    q.mid = MANY * uh_shape_size(q.conv->out);
+    q.out = MANY * uh_shape_size(q.pool->out);
+    q.x = uh_arena_alloc(arena, q.in, sizeof(float));
+    q.dy = uh_arena_alloc(arena, q.out, sizeof(float));
+    fill(&stream, q.in, q.x);
+    fill(&stream, q.out, q.dy);
+    for (size_t i = 0; i < q.in; i++) {
+        q.x[i] = gray ? 0.5F : i % 7 ? q.x[i] : 0;
+    }
+    for (size_t i = 0; i < q.out; i++) {
+        q.dy[i] = i % 3 == 1 ? (i % 2 ? 0.0F : -0.0F) : q.dy[i];
+    }
+    float *mid = uh_arena_alloc(arena, q.mid, sizeof *mid);
+    float *dmid = uh_arena_alloc(arena, q.mid, sizeof *dmid);
+    q.want_y = uh_arena_alloc(arena, q.out, sizeof(float));
+    q.want_choice = uh_arena_alloc(arena, q.out, sizeof(uint32_t));
+    q.want_dw = uh_arena_alloc(arena, q.conv->weight_count, sizeof(float));
+    q.want_db = uh_arena_alloc(arena, q.conv->bias_count, sizeof(float));
+    q.want_dx = uh_arena_alloc(arena, q.in, sizeof(float));
+    ref_chain_forward(q.conv, MANY, q.x, mid);
+    ref_max_forward(q.pool, MANY, mid, q.want_y, q.want_choice);
+    size_t windows = q.pool->out.height * q.pool->out.width;
+    for (size_t i = 0; i < q.out; i++) {
+        size_t plane = q.conv->out.height * q.conv->out.width;
+        dmid[i / windows * plane + q.want_choice[i]] += q.dy[i];
+    }
+    q.want_dw[0] = 0.75F; /* gradients are added to what is there */
+    q.want_db[0] = -0.5F;
+    ref_chain_backward(q.conv, MANY, q.x, dmid, q.want_dw, q.want_dx);
+    ref_chain_bias(q.conv, MANY, dmid, q.want_db);
+    return q;
+}
+
+static void check_pair(const struct pair_scene *q, struct uh_pool *pool)
+{
+    struct uh_arena *arena = q->s.arena;
+    struct uh_mark mark = uh_arena_open(arena);
+    float *y = uh_arena_alloc(arena, q->out, sizeof *y);
+    uint32_t *choice = uh_arena_alloc(arena, q->out, sizeof *choice);
+    float *dw = uh_arena_alloc(arena, q->conv->weight_count, sizeof *dw);
+    float *db = uh_arena_alloc(arena, q->conv->bias_count, sizeof *db);
+    float *dx = uh_arena_alloc(arena, q->in, sizeof *dx);
+    dw[0] = 0.75F;
+    db[0] = -0.5F;
+    dx[0] = 7; /* written, not added to */
+    uh_layer_joined_forward(q->conv, q->pool, pool, MANY, q->x, y, NULL);
+    assert_memory_equal(y, q->want_y, q->out * sizeof *y);
+    uh_layer_joined_forward(q->conv, q->pool, pool, MANY, q->x, y, choice);
+    uh_layer_joined_backward(q->conv, q->pool, pool, MANY, q->x, choice, q->dy,
+                             dw, db, NULL);
+    uh_layer_joined_backward(q->conv, q->pool, pool, MANY, q->x, choice, q->dy,
+                             NULL, NULL, dx);
+    assert_memory_equal(y, q->want_y, q->out * sizeof *y);
+    assert_memory_equal(choice, q->want_choice, q->out * sizeof *choice);
+    assert_memory_equal(dw, q->want_dw, q->conv->weight_count * sizeof *dw);
+    assert_memory_equal(db, q->want_db, q->conv->bias_count * sizeof *db);
+    assert_memory_equal(dx, q->want_dx, q->in * sizeof *dx);
+    uh_arena_release(arena, mark);
+}
+
+static void a_pair_in_one_has_the_bits_of_both_layers(void **state)
+{
+    (void)state;
+    for (size_t k = 0; k < 2 * PAIRS; k++) {
+        struct pair_scene q = pair_scene_of(pairs[k / 2], k % 2);
+        assert_true(uh_layer_joins(q.conv, q.pool));
+        for (int kernel = UH_KERNEL_PORTABLE; kernel <= UH_KERNEL_AVX512;
+             kernel++) {
+            if (!uh_kernel_runs((enum uh_kernel)kernel)) {
+                continue;
+            }
+            setenv("UH_KERNEL", uh_kernel_name((enum uh_kernel)kernel), 1);
+            for (size_t threads = 1; threads <= 3; threads += 2) {
+                struct uh_pool *pool = uh_pool_open(threads);
+                check_pair(&q, pool);
+                uh_pool_close(&pool);
+            }
+        }
+        unsetenv("UH_KERNEL");
+        uh_arena_free(&q.s.arena);
+    }
+}
+
+static void a_pair_that_does_not_fit_is_not_joined(void **state)
+{
+    (void)state;
+    const char *const others[] = {
+        "input 1 9 9; conv 2 2 2; relu; maxpool 2",
+        "input 1 9 9; conv 2 2 2; meanpool 2",
+        "input 1 9 9; conv 2 2 2; maxpool 2 stride=1",
+        "input 1 9 9; conv 2 2 2; maxpool 2 pad=1",
+        "input 1 9 9; conv 2 3 3; maxpool 2 ceil=1",
+        "input 2 9 9; conv 2 2 2 groups=2; maxpool 2",
+        "input 2 9 9; conv 2 2 2 dilation=2; maxpool 2",
+        "input 1 9 9; conv 2 2 2; maxpool 2 5",
+        "input 1 9 9; maxpool 2; maxpool 2",
+    };
+    struct uh_arena *arena = uh_arena_new();
+    for (size_t k = 0; k < sizeof others / sizeof *others; k++) {
+        struct uh_net net = uh_net_make(others[k], arena);
+        if (uh_layer_joins(&net.layer[0], &net.layer[1])) {
+            fail_msg("%s is joined", others[k]);
+        }
+    }
+    uh_arena_free(&arena);
+}
+
 static void a_sample_alone_gives_the_same_bits_as_in_a_batch(void **state)
 {
     (void)state;
@@ -322,6 +469,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_kind_agrees_with_its_double_twin),
         cmocka_unit_test(dense_and_conv_are_the_promised_chains_bit_for_bit),
+        cmocka_unit_test(a_pair_in_one_has_the_bits_of_both_layers),
+        cmocka_unit_test(a_pair_that_does_not_fit_is_not_joined),
         cmocka_unit_test(a_sample_alone_gives_the_same_bits_as_in_a_batch),
         cmocka_unit_test(a_maximum_goes_to_the_first_of_equals),
         cmocka_unit_test(padding_never_wins_and_counts_as_zeros_in_a_mean),
