@@ -72,13 +72,36 @@ void print_json_string(const char *text)
 
 /* -- networks ---------------------------------------------------------------- */
 
-/* The entries of a tensor of the file, exactly, where there is one. */
-static void widen(const struct uh_safetensors *stored, size_t layer,
-                  const char *what, double *x)
+int source_option(int option, const struct command *self,
+                  struct uh_torchvision_options *options)
 {
-    char name[64];
+    struct uh_shape *in = &options->in;
+    char behind;
+    if (option == 'I' && (strspn(optarg, "0123456789x") != strlen(optarg) ||
+                          sscanf(optarg, "%8zux%8zux%8zu%c", &in->channels,
+                                 &in->height, &in->width, &behind) != 3 ||
+                          in->channels * in->height * in->width == 0)) {
+        uh_die_usage("%s: --input: expected CxHxW, found %s", self->name,
+                     optarg);
+    }
+    if (option == 'U') {
+        options->until = optarg;
+    }
+    return option == 'I' || option == 'U';
+}
+
+/* The entries of a tensor of the file, exactly, where there is one. */
+static void widen(const struct uh_safetensors *stored,
+                  const struct network *network, size_t layer, const char *what,
+                  double *x)
+{
+    char name[128];
     struct uh_error error;
-    snprintf(name, sizeof name, "%zu.%s", layer, what);
+    if (network->module) {
+        snprintf(name, sizeof name, "%s.%s", network->module[layer], what);
+    } else {
+        snprintf(name, sizeof name, "%zu.%s", layer, what);
+    }
     const struct uh_stored_tensor *t = uh_safetensors_find(stored, name);
     if (t && uh_stored_tensor_doubles(t, true, stored->file, x, &error)) {
         uh_die_error(&error);
@@ -86,9 +109,10 @@ static void widen(const struct uh_safetensors *stored, size_t layer,
 }
 
 static const double *wide_numbers(const struct uh_safetensors *stored,
-                                  const struct uh_net *net,
+                                  const struct network *network,
                                   struct uh_arena *arena)
 {
+    const struct uh_net *net = &network->net;
     int any = 0;
     for (size_t i = 0; i < stored->tensors; i++) {
         any |= stored->tensor[i].dtype == UH_F64;
@@ -99,43 +123,63 @@ static const double *wide_numbers(const struct uh_safetensors *stored,
     double *wide = uh_arena_alloc(
         arena, uh_size_add(net->parameter_count, net->state_count),
         sizeof *wide);
+    double *state = wide + net->parameter_count;
+    for (size_t i = 0; i < net->parameter_count; i++) {
+        wide[i] = (double)net->parameters[i]; /* what no tensor is for */
+    }
+    for (size_t i = 0; i < net->state_count; i++) {
+        state[i] = (double)net->state[i];
+    }
     for (size_t i = 0; i < net->layers; i++) {
         const struct uh_layer *a = &net->layer[i];
         if (a->weight_count == 0) {
             continue;
         }
-        widen(stored, i, "weight", wide + a->weight_at);
-        widen(stored, i, "bias", wide + a->bias_at);
+        widen(stored, network, i, "weight", wide + a->weight_at);
+        widen(stored, network, i, "bias", wide + a->bias_at);
         if (a->kind == UH_BATCHNORM) {
-            double *state = wide + net->parameter_count;
-            widen(stored, i, "running_mean",
+            widen(stored, network, i, "running_mean",
                   state + (a->running_mean - net->state));
-            widen(stored, i, "running_var",
+            widen(stored, network, i, "running_var",
                   state + (a->running_var - net->state));
         }
     }
     return wide;
 }
 
-struct uh_net load_network(const char *path, struct uh_arena *arena,
-                           const double **wide, char digest[65])
+struct network load_network(const char *path,
+                            const struct uh_torchvision_options *options,
+                            struct uh_arena *arena)
 {
-    struct uh_net net;
+    struct network network = {.module = NULL};
     struct uh_error error;
     struct uh_safetensors stored;
+    struct uh_torchvision found;
     struct uh_arena *bytes = uh_arena_new();
-    if (uh_safetensors_read(path, bytes, &stored, &error) != UH_OK ||
-        uh_net_of_tensors(&stored, arena, &net, &error) != UH_OK) {
+    if (uh_safetensors_read(path, bytes, &stored, &error) != UH_OK) {
         uh_die_error(&error);
     }
-    if (wide) {
-        *wide = wide_numbers(&stored, &net, arena);
+    if (uh_safetensors_metadata(&stored, "arch")) {
+        if (options->in.channels || options->until) {
+            uh_die("--%s: expected it with the tensor names of torchvision, "
+                   "found the metadata key arch (%s)",
+                   options->until ? "until" : "input", path);
+        }
+        if (uh_net_of_tensors(&stored, arena, &network.net, &error) != UH_OK) {
+            uh_die_error(&error);
+        }
+    } else {
+        if (uh_torchvision_of_tensors(&stored, options, arena, &found,
+                                      &error) != UH_OK) {
+            uh_die_error(&error);
+        }
+        network.net = found.net;
+        network.module = found.name;
     }
-    if (digest) {
-        memcpy(digest, stored.digest, sizeof stored.digest);
-    }
+    network.wide = wide_numbers(&stored, &network, arena);
+    memcpy(network.digest, stored.digest, sizeof stored.digest);
     uh_arena_free(&bytes);
-    return net;
+    return network;
 }
 
 static size_t axes(struct uh_shape shape, int image, size_t dims[3])

@@ -5,6 +5,7 @@
 #include "arena.h"
 #include "net.h"
 #include "npy.h"
+#include "torchvision.h"
 
 #include <getopt.h>
 #include <stddef.h>
@@ -33,12 +34,40 @@ void require_operands(int argc, const struct command *self, int count,
 
 void print_help(const struct command *command);
 
-/* The network of the file; the program ends with one line if it is none.
- * wide, unless NULL, becomes its numbers as doubles (pieces.h) where the file
- * holds some that float32 does not, else NULL.  digest, unless NULL, is the
- * file's SHA-256. */
-struct uh_net load_network(const char *path, struct uh_arena *arena,
-                           const double **wide, char digest[65]);
+/* A network and what else its file says. */
+struct network {
+    struct uh_net net;
+    const char *const *module; /* (layers) torchvision's names (torchvision.h);
+                                  NULL: the file has an arch of its own */
+    const double *wide;        /* its numbers as doubles (pieces.h) where the
+                                  file holds some that float32 does not, else
+                                  NULL */
+    char digest[65];           /* SHA-256 of the file */
+};
+
+/* Options and manual of the commands that read one. */
+#define SOURCE_OPTIONS                                                         \
+    {"input", required_argument, NULL, 'I'},                                   \
+    {                                                                          \
+        "until", required_argument, NULL, 'U'                                  \
+    }
+#define SOURCE_MANUAL                                                          \
+    "  --input CxHxW    the shape of one input, where tensors have the "       \
+    "names\n"                                                                  \
+    "                   of a network of torchvision (3x224x224 unless "        \
+    "given)\n"                                                                 \
+    "  --until MODULE   the network ends behind that module, layer3 for\n"     \
+    "                   example; also only with these names\n"
+
+/* Takes an option of those; 0 if it is another. */
+int source_option(int option, const struct command *self,
+                  struct uh_torchvision_options *options);
+
+/* The network of the file, by its arch or else by the names of its tensors; the
+ * program ends with one line if it is none. */
+struct network load_network(const char *path,
+                            const struct uh_torchvision_options *options,
+                            struct uh_arena *arena);
 
 /* A finite array, or the end of the program with one line. */
 struct uh_npy load_array(const char *path, struct uh_arena *arena);

@@ -62,16 +62,21 @@ static void run(int argc, char **argv, const struct command *self)
 {
     static const struct option options[] = {
         {"layer", required_argument, NULL, 'l'},
+        SOURCE_OPTIONS,
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0}};
     const char *layer = NULL;
-    while (next_option(argc, argv, self, options) != -1) {
-        layer = optarg;
+    struct uh_torchvision_options source = {.until = NULL};
+    int option;
+    while ((option = next_option(argc, argv, self, options)) != -1) {
+        if (!source_option(option, self, &source)) {
+            layer = optarg;
+        }
     }
     require_operands(argc, self, 3, "NET.safetensors IN.npy OUT.npy");
     const char *in = argv[optind + 1], *out = argv[optind + 2];
     struct uh_arena *arena = uh_arena_new();
-    struct uh_net net = load_network(argv[optind], arena, NULL, NULL);
+    struct uh_net net = load_network(argv[optind], &source, arena).net;
     size_t at = layer ? layer_of(layer, &net) : net.layers - 1;
     struct uh_npy npy = load_array(in, arena);
     size_t n = inputs_in(&npy, &net, in, arena);
@@ -97,7 +102,8 @@ static void run(int argc, char **argv, const struct command *self)
 
 const struct command eval_command = {
     "eval", "computes the outputs of a network",
-    "NET.safetensors IN.npy OUT.npy [--layer I]",
+    "NET.safetensors IN.npy OUT.npy [--layer I] [--input CxHxW] "
+    "[--until MODULE]",
     "IN.npy is float32 or float64 (rounded to float32), C order, first axis\n"
     "the inputs; the rest has the network's input shape, or is flat with as\n"
     "many entries.\n"
@@ -107,9 +113,9 @@ const struct command eval_command = {
     "The file appears whole or not at all and replaces one of that name.  Its\n"
     "bits do not depend on the machine, the threads or the number of inputs.\n"
     "\n"
-    "  --layer I   the output of layer I instead of the last; underhood net\n"
-    "              tells their numbers\n"
-    "  --help      this\n"
+    "  --layer I        the output of layer I instead of the last; underhood\n"
+    "                   net tells their numbers\n" SOURCE_MANUAL
+    "  --help           this\n"
     "\n"
     "example: underhood eval lenet.safetensors images.npy logits.npy\n",
     run};

@@ -84,6 +84,7 @@ static void print_numbers(size_t count, const double *x, const char *between,
 struct request {
     const char *from, *to, *list;
     int json, exact;
+    struct uh_torchvision_options source;
 };
 
 static struct request read_options(int argc, char **argv,
@@ -95,11 +96,15 @@ static struct request read_options(int argc, char **argv,
         {"list", required_argument, NULL, 'l'},
         {"json", no_argument, NULL, 'j'},
         {"exact", no_argument, NULL, 'e'},
+        SOURCE_OPTIONS,
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0}};
-    struct request r = {NULL, NULL, NULL, 0, 0};
+    struct request r = {.json = 0};
     int option;
     while ((option = next_option(argc, argv, self, options)) != -1) {
+        if (source_option(option, self, &r.source)) {
+            continue;
+        }
         switch (option) {
         case 'f':
             r.from = optarg;
@@ -153,7 +158,9 @@ static void run(int argc, char **argv, const struct command *self)
     struct uh_line line = {.only_exact = r.exact, .progress = "knots"};
     struct uh_pieces pieces;
     struct uh_error error;
-    struct uh_net net = load_network(argv[optind], arena, &line.wide, NULL);
+    struct network network = load_network(argv[optind], &r.source, arena);
+    struct uh_net net = network.net;
+    line.wide = network.wide;
     if (r.from) {
         line.a = end_of(r.from, &net, arena);
         line.b = end_of(r.to, &net, arena);
@@ -172,9 +179,11 @@ static void run(int argc, char **argv, const struct command *self)
 
 const struct command knots_command = {
     "knots", "counts and lists the breakpoints of a network along a line",
-    "NET.safetensors [--from A.npy --to B.npy] [--json] [--list OUT.npy]",
+    "NET.safetensors [--from A.npy --to B.npy] [--json] [--list OUT.npy] "
+    "[--input CxHxW] [--until MODULE]",
     "The network is made of dense, conv, maxpool, meanpool, relu,\n"
-    "leakyrelu, batchnorm (at rest), flatten, mark, from, add and cat; any other\n"
+    "leakyrelu, batchnorm (at rest), flatten, mark, from, add and cat; any "
+    "other\n"
     "layer is an error.  Along a line it consists of straight pieces.\n"
     "\n"
     "A knot is a point where the affine map of some output changes.  A\n"
@@ -206,7 +215,8 @@ const struct command knots_command = {
     "  --json           one JSON document: certificate, knots,\n"
     "                   pattern_changes, positions\n"
     "  --list OUT.npy   the positions as float64; the file appears whole or\n"
-    "                   not at all and replaces one of that name\n"
+    "                   not at all and replaces one of that "
+    "name\n" SOURCE_MANUAL
     "  --exact          decide everything in integers; slow, for checking\n"
     "  --help           this\n"
     "\n"

@@ -35,15 +35,16 @@ static size_t parameters_of(const struct uh_layer *layer)
     return layer->weight_count + layer->bias_count;
 }
 
-static void print_json(const struct uh_net *net, const char *digest,
-                       const char *file_digest, struct uh_arena *arena)
+static void print_json(const struct network *network, const char *digest,
+                       struct uh_arena *arena)
 {
+    const struct uh_net *net = &network->net;
     size_t dims[3], rank = input_shape(net, dims);
     char **words = layer_words(net, arena);
     printf("{\"arch\": ");
     print_json_string(net->arch);
     printf(", \"digest\": \"%s\", \"file_digest\": \"%s\", \"input\": ", digest,
-           file_digest);
+           network->digest);
     print_json_shape(rank, dims);
     printf(", \"layers\": [");
     for (size_t i = 0; i < net->layers; i++) {
@@ -54,6 +55,10 @@ static void print_json(const struct uh_net *net, const char *digest,
         printf(", \"parameters\": %zu, \"words\": ",
                parameters_of(&net->layer[i]));
         print_json_string(words[i]);
+        if (network->module) {
+            printf(", \"module\": ");
+            print_json_string(network->module[i]);
+        }
         putchar('}');
     }
     rank = own_shape(net, net->layers - 1, dims);
@@ -62,43 +67,50 @@ static void print_json(const struct uh_net *net, const char *digest,
     printf(", \"parameters\": %zu}\n", net->parameter_count);
 }
 
-static void print_text(const struct uh_net *net, const char *digest,
-                       const char *file_digest, struct uh_arena *arena)
+static void print_text(const struct network *network, const char *digest,
+                       struct uh_arena *arena)
 {
+    const struct uh_net *net = &network->net;
+    const char *const *module = network->module;
     size_t dims[3], rank = input_shape(net, dims);
     char **words = layer_words(net, arena);
-    printf("layer  %-28s  %-14s  parameters\n", "words", "output");
+    printf("layer  %-28s  %-14s  %10s%s\n", "words", "output", "parameters",
+           module ? "  module" : "");
     printf("%5s  %-28s  %-14s\n", "", "input", shape_words(rank, dims, arena));
     for (size_t i = 0; i < net->layers; i++) {
         rank = own_shape(net, i, dims);
-        printf("%5zu  %-28s  %-14s  %zu\n", i, words[i],
-               shape_words(rank, dims, arena), parameters_of(&net->layer[i]));
+        printf("%5zu  %-28s  %-14s  %*zu%s%s\n", i, words[i],
+               shape_words(rank, dims, arena), module ? 10 : 0,
+               parameters_of(&net->layer[i]), module ? "  " : "",
+               module ? module[i] : "");
     }
     printf("parameters  %zu\ndigest      %s\nfile        %s\n",
-           net->parameter_count, digest, file_digest);
+           net->parameter_count, digest, network->digest);
 }
 
 static void run(int argc, char **argv, const struct command *self)
 {
     static const struct option options[] = {{"json", no_argument, NULL, 'j'},
+                                            SOURCE_OPTIONS,
                                             {"help", no_argument, NULL, 'h'},
                                             {NULL, 0, NULL, 0}};
-    int json = 0;
-    while (next_option(argc, argv, self, options) != -1) {
-        json = 1;
+    int json = 0, option;
+    struct uh_torchvision_options source = {.until = NULL};
+    while ((option = next_option(argc, argv, self, options)) != -1) {
+        json |= !source_option(option, self, &source);
     }
     require_operands(argc, self, 1, "NET.safetensors");
     struct uh_arena *arena = uh_arena_new();
-    char digest[65], file_digest[65];
-    struct uh_net net = load_network(argv[optind], arena, NULL, file_digest);
-    uh_net_digest(&net, digest);
-    (json ? print_json : print_text)(&net, digest, file_digest, arena);
+    char digest[65];
+    struct network network = load_network(argv[optind], &source, arena);
+    uh_net_digest(&network.net, digest);
+    (json ? print_json : print_text)(&network, digest, arena);
     uh_arena_free(&arena);
 }
 
 const struct command net_command = {
     "net", "prints the layers of a network, their shapes and its digest",
-    "NET.safetensors [--json]",
+    "NET.safetensors [--json] [--input CxHxW] [--until MODULE]",
     "Layers are numbered as in the file, from 0 behind the input; shapes are\n"
     "those of one sample: channels x height x width, or one number.\n"
     "\n"
@@ -107,10 +119,11 @@ const struct command net_command = {
     "their types and the order of their tensors.  `file` is the SHA-256 of\n"
     "the file itself.\n"
     "\n"
-    "  --json   one JSON document: arch, digest, file_digest, input, layers\n"
-    "           (each with index, kind, output, parameters, words), output,\n"
-    "           parameters\n"
-    "  --help   this\n"
+    "  --json           one JSON document: arch, digest, file_digest, input,\n"
+    "                   layers (each with index, kind, output, parameters,\n"
+    "                   words; module, where names are torchvision's), "
+    "output,\n"
+    "                   parameters\n" SOURCE_MANUAL "  --help           this\n"
     "\n"
     "example: underhood net lenet.safetensors\n",
     run};
