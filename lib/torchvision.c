@@ -135,9 +135,17 @@ static void put_conv(struct draft *d, const char *conv, const char *norm,
     put(d, conv, "conv %zu %zu %zu stride=%zu pad=%zu", out, kernel, kernel,
         stride, kernel / 2);
     if (d->norm) {
-        d->bias[d->layers - 1] = UH_BIAS_NONE;
         put(d, norm, "batchnorm");
     }
+}
+
+/* ResNet's have a bias only where the normalization has been folded. */
+static void put_bare_conv(struct draft *d, const char *conv, const char *norm,
+                          size_t out, size_t kernel, size_t stride)
+{
+    size_t i = d->layers;
+    put_conv(d, conv, norm, out, kernel, stride);
+    d->bias[i] = d->norm ? UH_BIAS_NONE : UH_BIAS_NEEDED;
 }
 
 /* Convolution number n of a block. */
@@ -147,7 +155,7 @@ static void put_step(struct draft *d, const char *block, size_t n, size_t out,
     char conv[MODULE_MOST], norm[MODULE_MOST];
     snprintf(conv, sizeof conv, "%.16s.conv%zu", block, n);
     snprintf(norm, sizeof norm, "%.16s.bn%zu", block, n);
-    put_conv(d, conv, norm, out, kernel, stride);
+    put_bare_conv(d, conv, norm, out, kernel, stride);
 }
 
 /* y = relu(branch(x) + shortcut(x)) */
@@ -169,9 +177,9 @@ static void put_block(struct draft *d, const struct resnet *r,
     if (project) {
         put(d, block, "mark out");
         put(d, block, "from in");
-        put_conv(d, child(conv, block, "downsample.0"),
-                 child(norm, block, "downsample.1"),
-                 r->bottleneck ? 4 * width : width, 1, stride);
+        put_bare_conv(d, child(conv, block, "downsample.0"),
+                      child(norm, block, "downsample.1"),
+                      r->bottleneck ? 4 * width : width, 1, stride);
     }
     put(d, block, project ? "add out" : "add in");
     put(d, relu, "relu");
@@ -200,7 +208,7 @@ static enum uh_status draft_resnet(struct draft *d, struct uh_error *error)
     d->model = r->model;
     d->norm = has_part(d->stored, "bn1.");
     d->classes = first_axis(d->stored, "fc.bias");
-    put_conv(d, "conv1", "bn1", 64, 7, 2);
+    put_bare_conv(d, "conv1", "bn1", 64, 7, 2);
     put(d, "relu", "relu");
     put(d, "maxpool", "maxpool 3 stride=2 pad=1");
     for (size_t s = 0; s < 4; s++) {
