@@ -19,6 +19,7 @@
 #include "net.h"
 #include "npy.h"
 #include "picture.h"
+#include "ppm.h"
 #include "safetensors.h"
 #include "shapes.h"
 #include "strokes.h"
@@ -172,6 +173,30 @@ static void load_net(const struct place *p, struct uh_arena *arena)
     uh_net_save(&net, out(p, "net"));
 }
 
+static void load_codebook(const struct place *p, struct uh_arena *arena)
+{
+    static const char *const module[] = {"a"};
+    static const enum uh_bias bias[] = {UH_BIAS_MAYBE};
+    static const struct uh_net_names names = {"small", 1, module, bias, true};
+    struct uh_error error;
+    struct uh_net net;
+    struct uh_safetensors stored;
+    must(uh_safetensors_read(in(p, "codebook"), arena, &stored, &error),
+         &error);
+    must(uh_net_of_names(&stored, "input 4; dense 3", &names, arena, &net,
+                         &error),
+         &error);
+    uh_net_digest(&net, shared->result);
+}
+
+static void read_photograph(const struct place *p, struct uh_arena *arena)
+{
+    struct uh_error error;
+    struct uh_picture picture;
+    must(uh_ppm_read(in(p, "a.ppm"), arena, &picture, &error), &error);
+    result_is(picture.pixels, 3 * picture.width * picture.height);
+}
+
 static void draw_picture(const struct place *p, struct uh_arena *arena)
 {
     struct uh_error error;
@@ -310,6 +335,20 @@ static void prepare(const struct place *p)
     uh_net_save(&net, in(p, "net"));
     const uint8_t pixel[6] = {0, 50, 100, 150, 200, 255};
     uh_picture_write(in(p, "a.png"), &(struct uh_picture){3, 2, 1, pixel});
+    put_file(p->in, "a.ppm", "P6 1 2 255\nabcdef", 17);
+    const float centroids[4] = {1, 2, 3, 4};
+    const uint8_t assignments[6] = {0, 1, 1, 0, 0, 1};
+    const struct uh_stored_tensor book[2] = {{.name = "a.centroids",
+                                              .dtype = UH_F32,
+                                              .rank = 2,
+                                              .dims = {2, 2},
+                                              .data = centroids},
+                                             {.name = "a.assignments",
+                                              .dtype = UH_U8,
+                                              .rank = 1,
+                                              .dims = {6},
+                                              .data = assignments}};
+    uh_safetensors_write(in(p, "codebook"), 2, book, 0, NULL);
     struct place here = *p;
     memcpy(here.out, p->in, sizeof here.out);
     keep_ledger(&here, arena);
@@ -457,6 +496,8 @@ SURVIVES(cifar_ends_in_one_line_without_memory, read_cifar)
 SURVIVES(data_sets_end_in_one_line_without_memory, load_data_sets)
 SURVIVES(npy_ends_in_one_line_without_memory, read_npy)
 SURVIVES(networks_end_in_one_line_without_memory, load_net)
+SURVIVES(codebooks_end_in_one_line_without_memory, load_codebook)
+SURVIVES(photographs_end_in_one_line_without_memory, read_photograph)
 SURVIVES(pictures_end_in_one_line_without_memory, draw_picture)
 SURVIVES(ledgers_end_in_one_line_without_memory, keep_ledger)
 SURVIVES(claims_end_in_one_line_without_memory, decide_claims)
@@ -495,6 +536,8 @@ int main(void)
         cmocka_unit_test(data_sets_end_in_one_line_without_memory),
         cmocka_unit_test(npy_ends_in_one_line_without_memory),
         cmocka_unit_test(networks_end_in_one_line_without_memory),
+        cmocka_unit_test(codebooks_end_in_one_line_without_memory),
+        cmocka_unit_test(photographs_end_in_one_line_without_memory),
         cmocka_unit_test(pictures_end_in_one_line_without_memory),
         cmocka_unit_test(ledgers_end_in_one_line_without_memory),
         cmocka_unit_test(claims_end_in_one_line_without_memory),
