@@ -2,6 +2,9 @@
 #include "estimate.h"
 #include "stats.h"
 
+#include <stdio.h>
+#include <string.h>
+
 enum { RESAMPLES = 10000 };
 
 static struct uh_record record_of(const struct uh_estimate *e)
@@ -57,20 +60,17 @@ void uh_ledger_bootstrap(struct uh_ledger *ledger, size_t n, const double x[n],
     va_list list, again;
     va_start(list, id);
     va_copy(again, list);
-    struct uh_mark mark = uh_arena_open(scratch);
-    const char *name = uh_arena_format(scratch, "%s/bootstrap",
-                                       uh_ledger_id(ledger, id, again));
-    struct uh_stream stream = uh_stream_open("%s", name);
+    /* Not in scratch, which may be the ledger's own arena. */
+    char method[1024];
+    snprintf(method, sizeof method, "bootstrap %s/bootstrap",
+             uh_ledger_id(ledger, id, again));
+    struct uh_stream stream =
+        uh_stream_open("%s", method + strlen("bootstrap "));
     struct uh_interval ends =
         uh_bootstrap_mean(n, x, RESAMPLES, level, &stream, scratch);
-    struct uh_estimate e = {uh_mean(n, x),
-                            ends.lower,
-                            ends.upper,
-                            level,
-                            n,
-                            uh_arena_format(scratch, "bootstrap %s", name)};
+    struct uh_estimate e = {uh_mean(n, x), ends.lower, ends.upper,
+                            level,         n,          method};
     uh_ledger_put(ledger, record_of(&e), what, id, list);
-    uh_arena_release(scratch, mark);
     va_end(again);
     va_end(list);
 }
