@@ -103,6 +103,7 @@ else
 ## DATA=dir                     the data sets of the full profile; data unless given
 ## HIDE=pattern                 chunks left out of the page; *.test.c unless given
 ## JOBS=n                       threads of a step; all cores unless given
+## WEIGHTS=file.safetensors     a network of yours, in the chapter lipschitz
 ## ITEMS="sgemm train"          what make bench measures (tools/bench --help)
 ## ROUNDS=n                     pairs of runs of each item of make bench
 
@@ -220,6 +221,11 @@ problem := data: profile $(PROFILE) expected the data sets $(absent) in $(DATA),
 $(eval $(refuse))
 $(absent:%=$(DATA)/%): ; @:
 endif
+absent := $(strip $(foreach e,$(steps),$(foreach f,$($e.files),$(if $(wildcard $(lastword $(subst =, ,$f))),,$f))))
+ifneq (,$(absent))
+problem := file: expected $(lastword $(subst =, ,$(absent))), found none (named as $(firstword $(subst =, ,$(absent))))
+$(eval $(refuse))
+endif
 endif
 define step_rules
 $S/$1.c: $S/$(dir $1).tangled ;
@@ -236,16 +242,18 @@ build/bin/$1: build/bin/$1.debug
 	@test -e $$@ || strip -g -o $$@ $$<
 build/bin/$1.digest: build/bin/$1.debug ;
 
-$(call note,$B/arguments.$(subst /,.,$1),$(if $(call data_of,$1),$(call data_of,$1) $(DATA)) $($1.needs))
+$(call note,$B/arguments.$(subst /,.,$1),$(if $(call data_of,$1),$(call data_of,$1) $(DATA)) $($1.needs) $($1.files))
 $B/arguments.$(subst /,.,$1): ;
 $B/$1/.done: build/bin/$1 build/bin/$1.digest $B/arguments.$(subst /,.,$1) \
     $(patsubst %,$B/%/.done,$($1.needs)) \
-    $(foreach d,$(call data_of,$1),$(or $(wildcard $(DATA)/$d/*),$(DATA)/$d))
+    $(foreach d,$(call data_of,$1),$(or $(wildcard $(DATA)/$d/*),$(DATA)/$d)) \
+    $(foreach f,$($1.files),$(lastword $(subst =, ,$f)))
 	$(say) RUN '$1 ($(PROFILE))'
 	@rm -rf $B/new/$1 && mkdir -p $B/new/$1
 	@$$< --profile $(PROFILE) --out $B/new/$1 --source "$$$$(cat $$<.digest)" \
 	   $(if $(call data_of,$1),--data $(DATA)) \
-	   $(foreach n,$($1.needs),--need $n=$B/$n) $(if $(JOBS),--jobs $(JOBS))
+	   $(foreach n,$($1.needs),--need $n=$B/$n) \
+	   $(foreach f,$($1.files),--file $f) $(if $(JOBS),--jobs $(JOBS))
 	@touch $B/new/$1/.done && rm -rf $B/$1 && mkdir -p $(dir $B/$1) \
 	   && mv $B/new/$1 $B/$1
 $(foreach f,$($1.figures),$(call figure_rules,$1,$f))

@@ -24,8 +24,8 @@ struct uh_step {
     const struct uh_step_about *about;
     enum uh_profile profile;
     const char *out, *data;
-    struct need needs[NEEDS];
-    size_t need_count;
+    struct need needs[NEEDS], files[NEEDS]; /* a file: name, path */
+    size_t need_count, file_count;
     struct uh_arena *arena;
     struct uh_pool *pool;
     struct uh_ledger *ledger;
@@ -41,6 +41,7 @@ static void help(const struct uh_step_about *about)
            "  --out DIR                where the outputs go\n"
            "  --data DIR               the folder of the data sets\n"
            "  --need CHAPTER/STEP=DIR  where another step's outputs lie\n"
+           "  --file NAME=PATH         a file that is there or is not\n"
            "  --jobs N                 threads; all cores unless given\n"
            "  --source DIGEST          written into the records\n"
            "  --help                   this\n\n"
@@ -60,17 +61,17 @@ static enum uh_profile profile_named(const char *name)
     uh_die_usage("profile: expected quick, lecture or full, found %s", name);
 }
 
-static void add_need(struct uh_step *step, const char *text)
+static void add_pair(struct uh_arena *arena, const char *what, const char *text,
+                     struct need list[NEEDS], size_t *count)
 {
     const char *equals = strchr(text, '=');
     if (!equals || equals == text || !equals[1]) {
-        uh_die_usage("need: expected CHAPTER/STEP=DIR, found %s", text);
+        uh_die_usage("%s, found %s", what, text);
     }
-    UH_REQUIRE(step->need_count < NEEDS, "more than %d needs", NEEDS);
-    char *name = uh_arena_text(step->arena, text);
+    UH_REQUIRE(*count < NEEDS, "more than %d of %s", NEEDS, what);
+    char *name = uh_arena_text(arena, text);
     name[equals - text] = '\0';
-    step->needs[step->need_count++] =
-        (struct need){name, name + (equals - text) + 1};
+    list[(*count)++] = (struct need){name, name + (equals - text) + 1};
 }
 
 static size_t jobs_given(const char *text)
@@ -93,6 +94,7 @@ struct uh_step *uh_step_begin(int argc, char **argv,
         {"out", required_argument, NULL, 'o'},
         {"data", required_argument, NULL, 'd'},
         {"need", required_argument, NULL, 'n'},
+        {"file", required_argument, NULL, 'f'},
         {"jobs", required_argument, NULL, 'j'},
         {"source", required_argument, NULL, 's'},
         {"help", no_argument, NULL, 'h'},
@@ -124,7 +126,12 @@ struct uh_step *uh_step_begin(int argc, char **argv,
             step->data = optarg;
             break;
         case 'n':
-            add_need(step, optarg);
+            add_pair(arena, "need: expected CHAPTER/STEP=DIR", optarg,
+                     step->needs, &step->need_count);
+            break;
+        case 'f':
+            add_pair(arena, "file: expected NAME=PATH", optarg, step->files,
+                     &step->file_count);
             break;
         case 'j':
             jobs = jobs_given(optarg);
@@ -197,6 +204,16 @@ const char *uh_step_need(struct uh_step *step, const char *other,
     }
     uh_die("%s: expected --need %s=DIR, found none (the manifest's needs)",
            step->about->name, other);
+}
+
+const char *uh_step_file(const struct uh_step *step, const char *name)
+{
+    for (size_t i = 0; i < step->file_count; i++) {
+        if (strcmp(step->files[i].step, name) == 0) {
+            return step->files[i].folder;
+        }
+    }
+    return NULL;
 }
 
 const char *uh_step_data(struct uh_step *step)

@@ -1,7 +1,8 @@
 /* step.h: the frame of a step of an experiment.  Floor 6.
  *
  *     NAME --profile quick|lecture|full --out DIR [--data DIR]
- *          [--need CHAPTER/STEP=DIR]... [--jobs N] [--source DIGEST]
+ *          [--need CHAPTER/STEP=DIR]... [--file NAME=PATH]... [--jobs N]
+ *          [--source DIGEST]
  *
  * The frame reads the arguments, checks the floating-point environment, guards
  * signals, opens the pool and the ledger, and writes DIR/records.jsonl at the
@@ -43,6 +44,10 @@ const char *uh_step_out(struct uh_step *step, const char *name);
  * is not among the --need options ends the program with one line. */
 const char *uh_step_need(struct uh_step *step, const char *other,
                          const char *name);
+
+/* The path of a file that the manifest's key `files` names, or NULL: a file
+ * that not everybody has. */
+const char *uh_step_file(const struct uh_step *step, const char *name);
 
 /* The folder of the data sets; ends the program if none was given. */
 const char *uh_step_data(struct uh_step *step);

@@ -22,7 +22,7 @@ static char folder[] = "/tmp/uh-step-XXXXXX";
 static const struct uh_step_about about = {"knots/try", "tries the frame",
                                            "nothing", "nothing else"};
 
-enum act { RECORD, NEED, DATA, INTERRUPT };
+enum act { RECORD, NEED, FILES, DATA, INTERRUPT };
 
 /* Runs a step in a child with these arguments; its stderr is in said. */
 static int step(enum act act, char *said, size_t room, char *const arguments[])
@@ -49,6 +49,9 @@ static int step(enum act act, char *said, size_t room, char *const arguments[])
                                              .integer = 1});
         if (act == NEED) {
             puts(uh_step_need(s, "networks/train", "a.safetensors"));
+        } else if (act == FILES) {
+            const char *none = uh_step_file(s, "weight");
+            printf("%s %s\n", uh_step_file(s, "weights"), none ? none : "-");
         } else if (act == DATA) {
             puts(uh_step_data(s));
         } else if (act == INTERRUPT) {
@@ -135,6 +138,7 @@ static void wrong_usage_is_one_line_and_status_two(void **state)
         {"--profile", "quick", "--out", out, "--jobs", "two", NULL},
         {"--profile", "quick", "--out", out, "more", NULL},
         {"--profile", "quick", "--out", out, "--need", "x", NULL},
+        {"--profile", "quick", "--out", out, "--file", "=x", NULL},
         {"--profile", "quick", "--out", out, "--odd", NULL},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -176,6 +180,18 @@ static void a_need_is_found_where_the_option_says(void **state)
     unlink(records);
 }
 
+static void a_file_is_there_or_is_not(void **state)
+{
+    (void)state;
+    char said[4096];
+    assert_int_equal(step(FILES, said, sizeof said,
+                          (char *[]){"--profile", "quick", "--out", out,
+                                     "--file", "weights=/x=y", NULL}),
+                     0);
+    assert_string_equal(said, "/x=y -\n");
+    unlink(records);
+}
+
 static void a_signal_leaves_nothing_behind(void **state)
 {
     (void)state;
@@ -195,6 +211,7 @@ int main(void)
         cmocka_unit_test(wrong_usage_is_one_line_and_status_two),
         cmocka_unit_test(what_is_missing_is_one_line_and_status_one),
         cmocka_unit_test(a_need_is_found_where_the_option_says),
+        cmocka_unit_test(a_file_is_there_or_is_not),
         cmocka_unit_test(a_signal_leaves_nothing_behind),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
