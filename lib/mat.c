@@ -1,24 +1,29 @@
 /* mat.c: matrix products and sums in one fixed order.
  *
- * A product is cut into rectangles of c, one per thread.  A rectangle is done
- * in blocks of p, ascending: c is stored behind a block and loaded before the
- * next, which is exact, so the chains are those of the definition.
+ * A small product is cut into rectangles of c, one per thread.  In a large one
+ * threads pack blocks of b together, then take turns at rows of c.  Either is
+ * done in blocks of p, ascending: c is stored behind a block and loaded before
+ * the next, which is exact, so the chains are those of the definition.
  */
 #include "mat.h"
 #include "die.h"
 #include "mat_kernel.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
     SMALL = 1 << 15,   /* multiply-adds that are not worth a second thread */
     DIRECT_PANELS = 4, /* of c's columns: below, a is not worth packing */
-    DIRECT_TILES = 3,  /* of c's rows: below, b is not worth packing */
+    DIRECT_TILES = 4,  /* of c's rows: below, b is not worth packing */
     COST_OF_A = 8,     /* to pack one entry, in multiply-adds */
     COST_OF_B = 6,
-    LINE = 16 /* floats that come to the cache together, on most machines */
+    STRETCH = 16,    /* rows of b that are copied from panel to panel */
+    LARGE = 1 << 22, /* multiply-adds per thread that are worth a wait */
+    TURN_ROWS = 56,  /* of c, at the least, in one turn */
+    TURNS = 8        /* per thread, so that none waits long for the last */
 };
 
 struct product {
@@ -53,7 +58,8 @@ static size_t share(size_t n, size_t parts, size_t i)
     return n / parts * i + least(i, n % parts);
 }
 
-/* A packed panel of b: k rows of width columns, those behind cols zero. */
+/* Rows p0 to p0 + k of a packed panel of b, of width columns; those behind cols
+ * are zero. */
 static void pack_b(const struct product *q, size_t p0, size_t k, size_t j,
                    size_t cols, size_t width, float *to)
 {
@@ -89,26 +95,11 @@ struct block {
     float *a, *b; /* where it is packed */
 };
 
-/* What of b is needed after the panel at hand: rows of so many floats. */
+/* What of b is needed after the panel at hand, as wide as it; rows 0: nothing. */
 struct ahead {
-    const float *start; /* NULL: nothing */
-    size_t rows, cols, step;
+    const float *start;
+    size_t rows, step;
 };
-
-/* Asks for a slice of it before each tile, so that it arrives behind the
- * arithmetic. */
-static void fetch_slice(const struct ahead *ahead, size_t parts, size_t part)
-{
-    if (!ahead->start) {
-        return;
-    }
-    const size_t end = share(ahead->rows, parts, part + 1);
-    for (size_t p = share(ahead->rows, parts, part); p < end; p++) {
-        for (size_t j = 0; j < ahead->cols; j += LINE) {
-            __builtin_prefetch(ahead->start + p * ahead->step + j, 0, 2);
-        }
-    }
-}
 
 /* The tiles of rows i0 to i1 with one panel of b, from column j. */
 static void run_tiles(const struct product *q, const struct block *block,
@@ -116,11 +107,15 @@ static void run_tiles(const struct product *q, const struct block *block,
                       const struct ahead *ahead)
 {
     const float *packed = block->a;
-    const size_t parts = parts_of(i1 - i0, block->height);
-    for (size_t i = i0, part = 0; i < i1; i += tile.rows, part++) {
-        fetch_slice(ahead, parts, part);
+    const size_t parts = ahead->rows ? parts_of(i1 - i0, block->height) : 1;
+    const size_t slice = parts_of(ahead->rows, parts);
+    size_t fetched = 0;
+    tile.ahead_step = ahead->step;
+    for (size_t i = i0; i < i1; i += tile.rows) {
+        tile.ahead = ahead->start + fetched * ahead->step;
+        tile.ahead_rows = least(slice, ahead->rows - fetched);
+        fetched += tile.ahead_rows;
         tile.rows = least(block->height, i1 - i);
-        tile.next_rows = least(block->height, i1 - i - tile.rows);
         if (block->a_packed) {
             tile.a = packed;
             tile.a_row = 1;
@@ -136,6 +131,8 @@ static void run_tiles(const struct product *q, const struct block *block,
             tile.a_step = 1;
         }
         tile.c = q->c + i * q->ldc + j;
+        tile.next = tile.c + tile.rows * q->ldc;
+        tile.next_rows = least(block->height, i1 - i - tile.rows);
         q->kernel->tile(&tile);
     }
 }
@@ -149,38 +146,40 @@ static void run_panels(const struct product *q, const struct block *block,
         .k = block->k, .ldc = q->ldc, .start = block->start};
     for (size_t j = j0; j < j1; j += tile.cols) {
         tile.cols = least(kernel->cols, j1 - j);
-        const size_t width = round_up(tile.cols, kernel->lanes);
         const size_t later = j + tile.cols;
-        struct ahead ahead = {NULL, block->k, kernel->cols, width};
-        if (block->b_packed || tile.cols < width) {
+        struct ahead ahead = {tile.b, 0, 0};
+        if (block->b_packed) {
             tile.b = packed;
-            tile.b_step = width;
-            packed += block->k * width;
-            ahead.start = later + kernel->cols <= j1 ? packed : NULL;
+            tile.b_step = round_up(tile.cols, kernel->lanes);
+            packed += block->k * tile.b_step;
         } else {
             tile.b = q->b + block->p0 * q->ldb + j;
             tile.b_step = q->ldb;
         }
         if (block->low && later + kernel->cols <= q->n) {
-            ahead.start = q->b + block->p0 * q->ldb + later;
-            ahead.step = q->ldb;
+            const float *start = q->b + block->p0 * q->ldb + later;
+            ahead = (struct ahead){start, block->k, q->ldb};
+        } else if (block->b_packed && later + kernel->cols <= j1) {
+            ahead = (struct ahead){packed, block->k, tile.b_step};
         }
         run_tiles(q, block, i0, i1, tile, j, &ahead);
     }
 }
 
+/* Columns j0 to j1, to block->b.  A stretch of b's rows goes to one panel after
+ * another, for what is read is contiguous then. */
 static void pack_panels(const struct product *q, const struct block *block,
                         size_t j0, size_t j1)
 {
     const struct uh_mat_kernel *kernel = q->kernel;
-    float *packed = block->b;
-    size_t cols;
-    for (size_t j = j0; j < j1; j += cols) {
-        cols = least(kernel->cols, j1 - j);
-        const size_t width = round_up(cols, kernel->lanes);
-        if (block->b_packed || cols < width) {
-            pack_b(q, block->p0, block->k, j, cols, width, packed);
-            packed += block->k * width;
+    const size_t stretch = q->op == UH_NT ? block->k : STRETCH;
+    for (size_t p = 0; block->b_packed && p < block->k; p += stretch) {
+        const size_t k = least(stretch, block->k - p);
+        for (size_t j = j0; j < j1; j += kernel->cols) {
+            const size_t cols = least(kernel->cols, j1 - j);
+            const size_t width = round_up(cols, kernel->lanes);
+            pack_b(q, block->p0 + p, k, j, cols, width,
+                   block->b + (j - j0) * block->k + p * width);
         }
     }
 }
@@ -213,6 +212,7 @@ static void run_low_block(const struct product *q, const struct block *block)
     }
 }
 
+/* Rows that are not low, panels that are not packed at once. */
 static void run_high_block(const struct product *q, const struct block *block,
                            size_t row_block, size_t column_block)
 {
@@ -227,14 +227,20 @@ static void run_high_block(const struct product *q, const struct block *block,
     }
 }
 
+/* So many rows in tiles of equal height, as far as the kernel likes it. */
+static size_t height_of(const struct uh_mat_kernel *kernel, size_t rows)
+{
+    const size_t tiles = parts_of(rows, kernel->rows);
+    return round_up(parts_of(rows, tiles), kernel->row_unit);
+}
+
 static void run_serial(const struct product *q, struct uh_arena *scratch)
 {
     const struct uh_mat_kernel *kernel = q->kernel;
     const size_t tiles = parts_of(q->m, kernel->rows);
     const size_t panels = parts_of(q->n, kernel->cols);
-    const size_t blocks = parts_of(q->k, kernel->k_block);
-    const size_t depth = parts_of(q->k, blocks);
-    struct block block = {.height = parts_of(q->m, tiles),
+    const size_t depth = parts_of(q->k, parts_of(q->k, kernel->k_block));
+    struct block block = {.height = height_of(kernel, q->m),
                           .a_packed = panels >= DIRECT_PANELS,
                           .b_packed = q->op == UH_NT || tiles >= DIRECT_TILES};
     const size_t tall = kernel->row_block / kernel->rows * block.height;
@@ -244,7 +250,8 @@ static void run_serial(const struct product *q, struct uh_arena *scratch)
     const size_t width = round_up(least(q->n, column_block), kernel->lanes);
     block.a = uh_arena_alloc_raw(
         scratch, block.a_packed ? row_block * depth : 0, sizeof(float));
-    block.b = uh_arena_alloc_raw(scratch, width * depth, sizeof(float));
+    block.b = uh_arena_alloc_raw(scratch, block.b_packed ? width * depth : 0,
+                                 sizeof(float));
     block.low = low && q->op != UH_NT;
     block.start = q->start;
     for (size_t p0 = 0; p0 < q->k; p0 += depth) {
@@ -257,6 +264,84 @@ static void run_serial(const struct product *q, struct uh_arena *scratch)
         }
         block.start = UH_FROM_C;
     }
+}
+
+/* A block of b that threads pack and use together: columns j0 to j1. */
+struct shared {
+    const struct product *product;
+    struct block block;
+    size_t j0, j1, packs; /* parts that are packed */
+    size_t turns;         /* parts of c's rows */
+};
+
+static void pack_share(void *context, size_t index, struct uh_pool *serial)
+{
+    (void)serial;
+    const struct shared *shared = context;
+    const size_t unit = shared->product->kernel->cols;
+    const size_t panels = parts_of(shared->j1 - shared->j0, unit);
+    const size_t from = share(panels, shared->packs, index) * unit;
+    const size_t to = share(panels, shared->packs, index + 1) * unit;
+    struct block part = shared->block;
+    part.b += from * part.k;
+    pack_panels(shared->product, &part, shared->j0 + from,
+                least(shared->j0 + to, shared->j1));
+}
+
+static void run_turn(void *context, size_t index, struct uh_pool *serial)
+{
+    const struct shared *shared = context;
+    const struct product *q = shared->product;
+    struct block block = shared->block;
+    const size_t i0 = share(q->m, shared->turns, index);
+    const size_t i1 = share(q->m, shared->turns, index + 1);
+    block.height = height_of(q->kernel, i1 - i0);
+    block.a = uh_arena_alloc_raw(uh_pool_scratch(serial), (i1 - i0) * block.k,
+                                 sizeof(float));
+    pack_tiles(q, &block, i0, i1);
+    run_panels(q, &block, i0, i1, shared->j0, shared->j1);
+}
+
+/* Turns: a multiple of the threads, neither too long nor too short. */
+static size_t turns_of(const struct product *q, size_t threads)
+{
+    const size_t least_turns =
+        round_up(parts_of(q->m, q->kernel->row_block), threads);
+    if (threads == 1) {
+        return least_turns;
+    }
+    const size_t turns = least(threads * TURNS, q->m / TURN_ROWS);
+    return turns > least_turns ? round_up(turns, threads) : least_turns;
+}
+
+static void run_shared(const struct product *q, struct uh_pool *pool)
+{
+    const struct uh_mat_kernel *kernel = q->kernel;
+    struct uh_arena *scratch = uh_pool_scratch(pool);
+    const struct uh_mark mark = uh_arena_open(scratch);
+    const size_t threads = uh_pool_threads(pool);
+    const size_t depth = parts_of(q->k, parts_of(q->k, kernel->k_block));
+    const size_t widest = least(kernel->column_block, q->n);
+    const size_t width = round_up(widest, kernel->lanes);
+    struct shared shared = {
+        .product = q, .packs = threads, .turns = turns_of(q, threads)};
+    shared.block = (struct block){
+        .a_packed = 1,
+        .b_packed = 1,
+        .start = q->start,
+        .b = uh_arena_alloc_raw(scratch, width * depth, sizeof(float))};
+    for (size_t p0 = 0; p0 < q->k; p0 += depth) {
+        shared.block.p0 = p0;
+        shared.block.k = least(depth, q->k - p0);
+        for (size_t j0 = 0; j0 < q->n; j0 += widest) {
+            shared.j0 = j0;
+            shared.j1 = least(j0 + widest, q->n);
+            uh_cells(pool, shared.packs, pack_share, &shared);
+            uh_cells(pool, shared.turns, run_turn, &shared);
+        }
+        shared.block.start = UH_FROM_C;
+    }
+    uh_arena_release(scratch, mark);
 }
 
 /* c as a grid of rectangles: rows and columns of them. */
@@ -317,11 +402,32 @@ static void clear(const struct product *q)
     }
 }
 
+/* Nothing is packed, nothing is shared. */
+static void run_directly(const struct product *q)
+{
+    const struct block block = {
+        .k = q->k, .start = q->start, .height = height_of(q->kernel, q->m)};
+    run_panels(q, &block, 0, q->m, 0, q->n);
+}
+
 static void run_product(const struct product *q, struct uh_pool *pool)
 {
+    const struct uh_mat_kernel *kernel = q->kernel;
     const size_t threads = uh_pool_threads(pool);
-    if (threads > 1 &&
-        (double)q->m * (double)q->n * (double)q->k >= (double)SMALL) {
+    const double work = (double)q->m * (double)q->n * (double)q->k;
+    if (q->op != UH_NT && q->k <= kernel->k_block &&
+        q->m <= (DIRECT_TILES - 1) * kernel->rows &&
+        q->n <= (DIRECT_PANELS - 1) * kernel->cols &&
+        (threads == 1 || work < (double)SMALL)) {
+        run_directly(q);
+        return;
+    }
+    if (q->m > kernel->row_block && q->n > (DIRECT_PANELS - 1) * kernel->cols &&
+        (threads == 1 || work >= (double)LARGE * (double)threads)) {
+        run_shared(q, pool);
+        return;
+    }
+    if (threads > 1 && work >= (double)SMALL) {
         struct grid grid = cheapest_grid(q, threads);
         uh_cells(pool, grid.rows * grid.cols, run_rectangle, &grid);
         return;
@@ -406,12 +512,25 @@ void uh_sgemm_with(enum uh_kernel kernel, struct uh_pool *pool, enum uh_gemm op,
     }
 }
 
+/* uh_kernel_choice, asked once: a look into the environment takes as long as a
+ * small product.  Threads that ask at the same time get the same answer. */
+static enum uh_kernel first_choice(void)
+{
+    static atomic_int known; /* 1 + the kernel; 0: not yet */
+    int kernel = atomic_load_explicit(&known, memory_order_relaxed);
+    if (kernel == 0) {
+        kernel = 1 + (int)uh_kernel_choice();
+        atomic_store_explicit(&known, kernel, memory_order_relaxed);
+    }
+    return (enum uh_kernel)(kernel - 1);
+}
+
 void uh_sgemm(struct uh_pool *pool, enum uh_gemm op, size_t m, size_t n,
               size_t k, const float *a, size_t lda, const float *b, size_t ldb,
               enum uh_start start, float *c, size_t ldc)
 {
-    uh_sgemm_with(uh_kernel_choice(), pool, op, m, n, k, a, lda, b, ldb, start,
-                  c, ldc);
+    uh_sgemm_with(first_choice(), pool, op, m, n, k, a, lda, b, ldb, start, c,
+                  ldc);
 }
 
 double uh_sum(size_t n, const double *x)

@@ -9,7 +9,12 @@
 #define AVX2 __attribute__((target("avx2,fma")))
 #define INLINE static inline __attribute__((always_inline)) AVX2
 
-enum { ROWS = 6, LANES = 8, COLS = 2 * LANES };
+enum {
+    ROWS = 6,
+    LANES = 8,
+    COLS = 2 * LANES,
+    STEPS = 16 /* of p, from one fetch to the next */
+};
 
 #define EACH_ROW(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5)
 
@@ -52,18 +57,12 @@ INLINE void run(const struct uh_mat_tile *t, size_t rows, size_t vectors,
     }
         EACH_ROW(CLEAR)
     }
-    for (size_t i = 0; i < t->next_rows; i++) {
-        const float *next = c + (rows + i) * ldc;
-        _mm_prefetch((const char *)next, _MM_HINT_T0);
-        _mm_prefetch((const char *)(next + COLS - 1), _MM_HINT_T0);
-    }
     /* Two pointers and a stride reach 6 rows. */
     const size_t a_row = strided ? t->a_row : 1;
     const float *a0 = t->a, *a3 = rows > 3 ? a0 + 3 * a_row : a0;
     const float *b = t->b;
-    for (size_t p = t->k; p > 0; p--) {
-        const __m256 b0 = _mm256_loadu_ps(b);
-        const __m256 b1 = vectors == 2 ? _mm256_loadu_ps(b + LANES) : b0;
+    const float *next = t->next, *ahead = t->ahead;
+    size_t next_rows = t->next_rows, ahead_rows = t->ahead_rows;
 #define OF_A(i) (strided ? ((i) < 3 ? a0 : a3) + (i) % 3 * a_row : a0 + (i))
 #define STEP(i)                                                                \
     if (i < rows) {                                                            \
@@ -73,12 +72,33 @@ INLINE void run(const struct uh_mat_tile *t, size_t rows, size_t vectors,
             s[i][1] = _mm256_fmadd_ps(x, b1, s[i][1]);                         \
         }                                                                      \
     }
-        EACH_ROW(STEP)
-        a0 += a_step;
-        if (strided) {
-            a3 += a_step;
+    for (size_t left = t->k; left > 0;) {
+        const size_t steps = left < STEPS ? left : STEPS;
+        left -= steps;
+        if (next_rows > 0) {
+            _mm_prefetch((const char *)next, _MM_HINT_T0);
+            _mm_prefetch((const char *)(next + COLS - 1), _MM_HINT_T0);
+            next += ldc;
+            next_rows--;
         }
-        b += b_step;
+        if (ahead_rows > 0) {
+            _mm_prefetch((const char *)ahead, _MM_HINT_T1);
+            ahead += t->ahead_step;
+            ahead_rows--;
+        }
+        for (size_t p = steps; p > 0; p--) {
+            const __m256 b0 =
+                whole ? _mm256_loadu_ps(b) : _mm256_maskload_ps(b, first);
+            const __m256 b1 = vectors == 1 ? b0
+                              : whole      ? _mm256_loadu_ps(b + LANES)
+                                      : _mm256_maskload_ps(b + LANES, last);
+            EACH_ROW(STEP)
+            a0 += a_step;
+            if (strided) {
+                a3 += a_step;
+            }
+            b += b_step;
+        }
     }
 #define STORE(i)                                                               \
     if (i < rows && whole) {                                                   \
@@ -201,6 +221,7 @@ AVX2 static void transpose(size_t cols, size_t width, size_t k,
 
 const struct uh_mat_kernel uh_mat_avx2 = {
     .rows = ROWS,
+    .row_unit = 1,
     .cols = COLS,
     .lanes = LANES,
     .k_block = 384,

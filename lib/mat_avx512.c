@@ -9,16 +9,21 @@
 #define AVX512 __attribute__((target("avx512f")))
 #define INLINE static inline __attribute__((always_inline)) AVX512
 
-enum { ROWS = 14, LANES = 16, COLS = 2 * LANES };
+enum {
+    ROWS = 14,
+    LANES = 16,
+    COLS = 2 * LANES,
+    STEPS = 12 /* of p, from one fetch to the next */
+};
 
 #define EACH_ROW(DO)                                                           \
     DO(0)                                                                      \
     DO(1)                                                                      \
     DO(2) DO(3) DO(4) DO(5) DO(6) DO(7) DO(8) DO(9) DO(10) DO(11) DO(12) DO(13)
 
-/* rows, vectors and strided are constants where this is inlined. */
+/* rows, vectors, strided and whole are constants where this is inlined. */
 INLINE void run(const struct uh_mat_tile *t, size_t rows, size_t vectors,
-                int strided)
+                int strided, int whole)
 {
     __m512 s[ROWS][2];
     const size_t rest = t->cols - (vectors - 1) * LANES;
@@ -43,11 +48,6 @@ INLINE void run(const struct uh_mat_tile *t, size_t rows, size_t vectors,
     }
         EACH_ROW(CLEAR)
     }
-    for (size_t i = 0; i < t->next_rows; i++) {
-        const float *next = c + (rows + i) * ldc;
-        _mm_prefetch((const char *)next, _MM_HINT_T0);
-        _mm_prefetch((const char *)(next + LANES), _MM_HINT_T0);
-    }
     /* Three pointers and a stride reach 14 rows; a pointer for each would not
      * fit into the general registers. */
     const size_t a_row = strided ? t->a_row : 1;
@@ -55,9 +55,8 @@ INLINE void run(const struct uh_mat_tile *t, size_t rows, size_t vectors,
     const float *a5 = rows > 5 ? a0 + 5 * a_row : a0;
     const float *a10 = rows > 10 ? a0 + 10 * a_row : a0;
     const float *b = t->b;
-    for (size_t p = t->k; p > 0; p--) {
-        const __m512 b0 = _mm512_loadu_ps(b);
-        const __m512 b1 = vectors == 2 ? _mm512_loadu_ps(b + LANES) : b0;
+    const float *next = t->next, *ahead = t->ahead;
+    size_t next_rows = t->next_rows, ahead_rows = t->ahead_rows;
 #define OF_A(i)                                                                \
     (strided ? ((i) < 5 ? a0 : (i) < 10 ? a5 : a10)[(i) % 5 * a_row] : a0[i])
 #define STEP(i)                                                                \
@@ -68,13 +67,36 @@ INLINE void run(const struct uh_mat_tile *t, size_t rows, size_t vectors,
             s[i][1] = _mm512_fmadd_ps(x, b1, s[i][1]);                         \
         }                                                                      \
     }
-        EACH_ROW(STEP)
-        a0 += a_step;
-        if (strided) {
-            a5 += a_step;
-            a10 += a_step;
+    for (size_t left = t->k; left > 0;) {
+        const size_t steps = left < STEPS ? left : STEPS;
+        left -= steps;
+        if (next_rows > 0) {
+            _mm_prefetch((const char *)next, _MM_HINT_T0);
+            _mm_prefetch((const char *)(next + LANES), _MM_HINT_T0);
+            _mm_prefetch((const char *)(next + COLS - 1), _MM_HINT_T0);
+            next += ldc;
+            next_rows--;
         }
-        b += b_step;
+        if (ahead_rows > 0) {
+            _mm_prefetch((const char *)ahead, _MM_HINT_T1);
+            _mm_prefetch((const char *)(ahead + LANES), _MM_HINT_T1);
+            ahead += t->ahead_step;
+            ahead_rows--;
+        }
+        for (size_t p = steps; p > 0; p--) {
+            const __m512 b0 =
+                whole ? _mm512_loadu_ps(b) : _mm512_maskz_loadu_ps(first, b);
+            const __m512 b1 = vectors == 1 ? b0
+                              : whole      ? _mm512_loadu_ps(b + LANES)
+                                      : _mm512_maskz_loadu_ps(last, b + LANES);
+            EACH_ROW(STEP)
+            a0 += a_step;
+            if (strided) {
+                a5 += a_step;
+                a10 += a_step;
+            }
+            b += b_step;
+        }
     }
 #define STORE(i)                                                               \
     if (i < rows) {                                                            \
@@ -89,16 +111,15 @@ INLINE void run(const struct uh_mat_tile *t, size_t rows, size_t vectors,
 #define VARIANT(rows)                                                          \
     AVX512 static void tile_##rows(const struct uh_mat_tile *t)                \
     {                                                                          \
-        if (t->cols > LANES) {                                                 \
-            if (t->a_row == 1) {                                               \
-                run(t, rows, 2, 0);                                            \
-            } else {                                                           \
-                run(t, rows, 2, 1);                                            \
-            }                                                                  \
-        } else if (t->a_row == 1) {                                            \
-            run(t, rows, 1, 0);                                                \
+        const int strided = t->a_row != 1;                                     \
+        if (t->cols == COLS && !strided) {                                     \
+            run(t, rows, 2, 0, 1);                                             \
+        } else if (t->cols == COLS) {                                          \
+            run(t, rows, 2, 1, 1);                                             \
+        } else if (t->cols > LANES) {                                          \
+            run(t, rows, 2, 1, 0);                                             \
         } else {                                                               \
-            run(t, rows, 1, 1);                                                \
+            run(t, rows, 1, 1, 0);                                             \
         }                                                                      \
     }
 VARIANT(1)
@@ -133,12 +154,16 @@ INLINE __mmask16 first_lanes(size_t n)
 AVX512 static void copy(size_t cols, size_t width, size_t k, const float *from,
                         size_t ld, float *to)
 {
-    for (size_t i = 0; i < width; i += LANES) {
-        const __mmask16 in = first_lanes(cols > i ? cols - i : 0);
-        const __mmask16 out = first_lanes(width - i);
-        for (size_t p = 0; p < k; p++) {
-            const __m512 x = _mm512_maskz_loadu_ps(in, from + p * ld + i);
-            _mm512_mask_storeu_ps(to + p * width + i, out, x);
+    const size_t over = cols > LANES ? cols - LANES : 0;
+    const __mmask16 in0 = first_lanes(cols), in1 = first_lanes(over);
+    const __mmask16 out0 = first_lanes(width);
+    const __mmask16 out1 = first_lanes(width > LANES ? width - LANES : 0);
+    for (size_t p = 0; p < k; p++) {
+        const __m512 x = _mm512_maskz_loadu_ps(in0, from + p * ld);
+        _mm512_mask_storeu_ps(to + p * width, out0, x);
+        if (out1) {
+            const __m512 y = _mm512_maskz_loadu_ps(in1, from + p * ld + LANES);
+            _mm512_mask_storeu_ps(to + p * width + LANES, out1, y);
         }
     }
 }
@@ -208,9 +233,10 @@ AVX512 static void transpose(size_t cols, size_t width, size_t k,
 
 const struct uh_mat_kernel uh_mat_avx512 = {
     .rows = ROWS,
+    .row_unit = 1,
     .cols = COLS,
     .lanes = LANES,
-    .k_block = 384,
+    .k_block = 512,
     .row_block = 24 * ROWS,
     .column_block = 4096,
     .tile = run_tile,

@@ -5,8 +5,8 @@
  *     c[i * ldc + j] = chain over p = 0..k-1 of
  *                      fmaf(a[i * a_row + p * a_step], b[p * b_step + j], s)
  *
- * for i < rows, j < cols, from +0 or from c.  b holds a multiple of the
- * kernel's lanes readable columns; only cols of c are touched.
+ * for i < rows, j < cols, from +0 or from c.  Of b and c only cols columns are
+ * touched.
  */
 #ifndef UH_MAT_KERNEL_H
 #define UH_MAT_KERNEL_H
@@ -23,12 +23,16 @@ struct uh_mat_tile {
     float *c;
     size_t ldc;
     enum uh_start start;
-    size_t next_rows; /* of the tile below, to be fetched; 0: none */
+    /* What is needed after this tile, to be fetched behind its arithmetic: the
+     * next tile of c, and rows of b; none: rows 0. */
+    const float *next, *ahead;
+    size_t next_rows, ahead_rows, ahead_step;
 };
 
 struct uh_mat_kernel {
     size_t rows, cols;              /* of its largest tile */
-    size_t lanes;                   /* columns come in multiples of it */
+    size_t row_unit;                /* a tile's rows had better divide by it */
+    size_t lanes;                   /* a packed panel's columns divide by it */
     size_t k_block;                 /* length of a packed panel */
     size_t row_block, column_block; /* of packed a, of packed b */
     void (*tile)(const struct uh_mat_tile *tile);

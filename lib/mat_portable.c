@@ -1,4 +1,5 @@
-/* mat_portable.c: the kernel without fused instructions: tiles of up to 4 x 4.
+/* mat_portable.c: the kernel without fused instructions: tiles of up to
+ * 32 x 64, done in squares of 4 x 4.
  *
  * Carefully:
  *
@@ -12,36 +13,129 @@
  * Computers 57 (2008) 462-471, Theorem 2).  With infinities and NaN e is NaN,
  * neither above nor below 0, and t stays.
  *
- * Quickly: t is rounded to float at once.  That is wrong only if t is inexact
- * and the middle of two floats, which its last 29 bits tell among the normal
- * ones.  Among the subnormal ones conversion raises underflow if it is inexact.
- * So a tile is done quickly first, and again with care if it met either.
+ * Quickly: t is rounded at once to 24 bits, by adding half of the last to its
+ * bits and cutting off the rest.  s remains a double.  That gives fmaf if
+ *
+ * - t is not the middle between two of 24 bits.  Elsewhere rounding twice is
+ *   rounding once, for it preserves order.  A middle is seen by the bits cut
+ *   off, which are then 0, and the step is done again with care;
+ * - no sum exceeds the largest float: the sum of the bounds is below 2^126;
+ * - no sum is a float with fewer bits, except an exact one: no product other
+ *   than 0 is below 2^-101 in absolute value, so that all are multiples of
+ *   2^-149, as s is.  A sum below 2^-126 then has 24 bits or fewer.
+ *
+ * A square that may break the last two is done with care.
  */
 #include "mat_kernel.h"
 
-#include <fenv.h>
 #include <stdint.h>
 #include <string.h>
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
-enum { ROWS = 4, LANES = 2, COLS = 2 * LANES };
+enum {
+    LANES = 2,
+    SIDE = 4, /* of a square */
+    ROWS = 32,
+    COLS = 64,
+    DEPTH = 128 /* of p */
+};
 
 typedef float floats __attribute__((vector_size(LANES * sizeof(float))));
 typedef double doubles __attribute__((vector_size(LANES * sizeof(double))));
-typedef int32_t halves __attribute__((vector_size(LANES * sizeof(int64_t))));
 typedef int64_t signs __attribute__((vector_size(LANES * sizeof(int64_t))));
 typedef uint64_t words __attribute__((vector_size(LANES * sizeof(uint64_t))));
+typedef int32_t halves __attribute__((vector_size(SIDE * sizeof(int32_t))));
 
 #define INLINE static inline __attribute__((always_inline))
 
-INLINE doubles widen(const float *from)
+/* SIDE rows of a, or columns of b, in double. */
+struct strip {
+    double *x;     /* of a each twice, to be multiplied by two of b at once */
+    float low;     /* the least |x| other than 0; large if there is none */
+    uint32_t high; /* bits of the largest |x|; NaN lie above infinity */
+};
+
+static float float_of(uint32_t bits)
 {
-    floats narrow;
-    memcpy(&narrow, from, sizeof narrow);
-    return __builtin_convertvector(narrow, doubles);
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
 }
 
-/* fmaf of each lane; y and s hold floats, and so does the result. */
-INLINE doubles fused(double x, doubles y, doubles s)
+INLINE halves larger(halves x, halves y)
+{
+    const halves above = x > y;
+    return (x & above) | (y & ~above);
+}
+
+/* step is from one p to the next, apart from one of the strip's to the next;
+ * lanes behind count are 0.  twice and count are constants where this is
+ * inlined, the latter where it is SIDE. */
+INLINE struct strip widen(size_t k, size_t count, const float *from,
+                          size_t apart, size_t step, int twice, double *to)
+{
+    double *const start = to;
+    const halves magnitude = {INT32_MAX, INT32_MAX, INT32_MAX, INT32_MAX};
+    halves high = {0}, high_gap = {0}; /* a gap: INT32_MAX - (|x| - 1) */
+    for (size_t p = 0; p < k; p++) {
+        float x[SIDE] = {0};
+        for (size_t i = 0; i < count; i++) {
+            x[i] = from[i * apart + p * step];
+        }
+        halves bits;
+        memcpy(&bits, x, sizeof bits);
+        bits &= magnitude;
+        high = larger(bits, high);
+        high_gap = larger(magnitude - ((bits - 1) & magnitude), high_gap);
+        for (size_t i = 0; i < SIDE; i++) {
+            const double wide = (double)x[i];
+            for (size_t lane = 0; lane < (twice ? LANES : 1); lane++) {
+                *to++ = wide;
+            }
+        }
+    }
+    int32_t most = 0, gap = 0;
+    for (size_t i = 0; i < SIDE; i++) {
+        most = high[i] > most ? high[i] : most;
+        gap = high_gap[i] > gap ? high_gap[i] : gap;
+    }
+    /* of zeros alone the gap is 0, and the largest float is as good as any */
+    const int32_t low = gap ? INT32_MAX - gap + 1 : 0x7f7fffff;
+    return (struct strip){start, float_of((uint32_t)low), (uint32_t)most};
+}
+
+static struct strip widen_a(const struct uh_mat_tile *t, size_t i, double *to)
+{
+    const size_t count = t->rows - i < SIDE ? t->rows - i : SIDE;
+    const float *from = t->a + i * t->a_row;
+    return count == SIDE && t->a_row == 1
+               ? widen(t->k, SIDE, from, 1, t->a_step, 1, to)
+               : widen(t->k, count, from, t->a_row, t->a_step, 1, to);
+}
+
+static struct strip widen_b(const struct uh_mat_tile *t, size_t j, double *to)
+{
+    const size_t count = t->cols - j < SIDE ? t->cols - j : SIDE;
+    return count == SIDE ? widen(t->k, SIDE, t->b + j, 1, t->b_step, 0, to)
+                         : widen(t->k, count, t->b + j, 1, t->b_step, 0, to);
+}
+
+INLINE doubles load(const double *from)
+{
+    doubles x;
+    memcpy(&x, from, sizeof x);
+    return x;
+}
+
+INLINE doubles rounded(doubles x)
+{
+    return __builtin_convertvector(__builtin_convertvector(x, floats), doubles);
+}
+
+/* fmaf of each lane; all hold floats, and so does the result. */
+INLINE doubles fused(doubles x, doubles y, doubles s)
 {
     const doubles product = x * y;
     const doubles t = product + s;
@@ -51,133 +145,174 @@ INLINE doubles fused(double x, doubles y, doubles s)
     const words bits = (words)t;
     const words cut = (words)((signs)((words)e ^ bits) >> 63);
     const words odd = (((bits + cut) | 1) & inexact) | (bits & ~inexact);
-    return __builtin_convertvector(
-        __builtin_convertvector((doubles)odd, floats), doubles);
+    return rounded((doubles)odd);
 }
 
-/* The low half of a double's bits that lies in the middle of two floats; the
- * high half of tie is never what the mask leaves. */
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-static const halves below_float = {0x1fffffff, 0, 0x1fffffff, 0};
-static const halves tie = {0x10000000, 1, 0x10000000, 1};
-#else
-static const halves below_float = {0, 0x1fffffff, 0, 0x1fffffff};
-static const halves tie = {1, 0x10000000, 1, 0x10000000};
-#endif
-
-/* The same if *doubt stays 0 and nothing underflows. */
-INLINE doubles fused_quickly(double x, doubles y, doubles s, halves *doubt)
+/* The same if the operands are in range and the lower halves of words in
+ * *middle stay 0. */
+INLINE doubles fused_quickly(doubles x, doubles y, doubles s, halves *middle)
 {
-    const doubles t = x * y + s;
-    *doubt |= ((halves)t & below_float) == tie;
-    return __builtin_convertvector(__builtin_convertvector(t, floats), doubles);
+    const words half = {0x10000000, 0x10000000};
+    const words kept = {~(uint64_t)0x1fffffff, ~(uint64_t)0x1fffffff};
+    const words sum = (words)(x * y + s) + half;
+    const words cut = sum & kept;
+    *middle |= (halves)sum == (halves)cut;
+#if defined(__SSE2__)
+    /* now, not at the end of the step, when the registers are used up */
+    __asm__("" : "+x"(*middle));
+#endif
+    return (doubles)cut;
 }
 
 #define EACH_ROW(DO) DO(0) DO(1) DO(2) DO(3)
 
-/* rows and careful are constants where this is inlined; c is COLS wide.
- * Returns whether it is to be done again. */
-INLINE int run(const struct uh_mat_tile *t, size_t rows, int careful, float *c)
+struct square {
+    double s[SIDE][SIDE];
+};
+
+INLINE int any_low_half(halves middle)
 {
-    doubles s[ROWS][2];
+#if defined(__SSE2__)
+    return _mm_movemask_ps((__m128)middle) & 5;
+#else
+    const words low = (words)middle & 0xffffffffu;
+    return (low[0] | low[1]) != 0;
+#endif
+}
+
+/* One step of a square from before, with care. */
+__attribute__((noinline, cold)) static void mend(const double *a,
+                                                 const double *b,
+                                                 doubles before[SIDE][2],
+                                                 doubles after[SIDE][2])
+{
+    const doubles b0 = load(b), b1 = load(b + LANES);
+    for (size_t i = 0; i < SIDE; i++) {
+        const doubles x = load(a + i * LANES);
+        after[i][0] = fused(x, b0, before[i][0]);
+        after[i][1] = fused(x, b1, before[i][1]);
+    }
+}
+
+/* Runs the chains of a square; careful is a constant where this is inlined. */
+INLINE void run(size_t k, const double *a, const double *b,
+                struct square *square, int careful)
+{
+    doubles s[SIDE][2];
 #define LOAD(i)                                                                \
-    if (i < rows) {                                                            \
-        s[i][0] = widen(c + i * COLS);                                         \
-        s[i][1] = widen(c + i * COLS + LANES);                                 \
-    }
+    s[i][0] = load(square->s[i]);                                              \
+    s[i][1] = load(square->s[i] + LANES);
     EACH_ROW(LOAD)
-    const size_t a_row = t->a_row, a_step = t->a_step, b_step = t->b_step;
-    const float *a = t->a, *b = t->b;
-    halves doubt = {0};
-    for (size_t p = t->k; p > 0; p--) {
-        const doubles b0 = widen(b), b1 = widen(b + LANES);
+    for (size_t p = k; p > 0; p--) {
+        const doubles b0 = load(b), b1 = load(b + LANES);
+        doubles before[SIDE][2];
+        halves middle = {0};
 #define STEP(i)                                                                \
-    if (i < rows && careful) {                                                 \
-        const double x = (double)a[i * a_row];                                 \
-        s[i][0] = fused(x, b0, s[i][0]);                                       \
-        s[i][1] = fused(x, b1, s[i][1]);                                       \
-    } else if (i < rows) {                                                     \
-        const double x = (double)a[i * a_row];                                 \
-        s[i][0] = fused_quickly(x, b0, s[i][0], &doubt);                       \
-        s[i][1] = fused_quickly(x, b1, s[i][1], &doubt);                       \
-    }
-        EACH_ROW(STEP)
-        a += a_step;
-        b += b_step;
-    }
-#define STORE(i)                                                               \
-    if (i < rows) {                                                            \
-        for (size_t j = 0; j < LANES; j++) {                                   \
-            c[i * COLS + j] = (float)s[i][0][j];                               \
-            c[i * COLS + LANES + j] = (float)s[i][1][j];                       \
+    {                                                                          \
+        const doubles x = load(a + (i)*LANES);                                 \
+        before[i][0] = s[i][0];                                                \
+        before[i][1] = s[i][1];                                                \
+        if (careful) {                                                         \
+            s[i][0] = fused(x, b0, s[i][0]);                                   \
+            s[i][1] = fused(x, b1, s[i][1]);                                   \
+        } else {                                                               \
+            s[i][0] = fused_quickly(x, b0, s[i][0], &middle);                  \
+            s[i][1] = fused_quickly(x, b1, s[i][1], &middle);                  \
         }                                                                      \
     }
+        EACH_ROW(STEP)
+        if (!careful && __builtin_expect(any_low_half(middle), 0)) {
+            doubles after[SIDE][2];
+            mend(a, b, before, after);
+#define TAKE(i)                                                                \
+    s[i][0] = after[i][0];                                                     \
+    s[i][1] = after[i][1];
+            EACH_ROW(TAKE)
+        }
+        a += SIDE * LANES;
+        b += SIDE;
+    }
+#define STORE(i)                                                               \
+    memcpy(square->s[i], &s[i][0], sizeof s[i][0]);                            \
+    memcpy(square->s[i] + LANES, &s[i][1], sizeof s[i][1]);
     EACH_ROW(STORE)
-    return (doubt[0] | doubt[1] | doubt[2] | doubt[3]) != 0;
 }
 
-#if defined(FE_UNDERFLOW)
-/* Not inlined, so that the flag is that of what runs between the looks at
- * it. */
-__attribute__((noinline)) static int run_quickly(const struct uh_mat_tile *t,
-                                                 float *c)
+__attribute__((noinline)) static void
+run_quickly(size_t k, const double *a, const double *b, struct square *square)
 {
-    return t->rows == 1   ? run(t, 1, 0, c)
-           : t->rows == 2 ? run(t, 2, 0, c)
-           : t->rows == 3 ? run(t, 3, 0, c)
-                          : run(t, 4, 0, c);
+    run(k, a, b, square, 0);
 }
-#endif
 
-static void run_carefully(const struct uh_mat_tile *t, float *c)
+__attribute__((noinline)) static void
+run_carefully(size_t k, const double *a, const double *b, struct square *square)
 {
-    if (t->rows == 1) {
-        run(t, 1, 1, c);
-    } else if (t->rows == 2) {
-        run(t, 2, 1, c);
-    } else if (t->rows == 3) {
-        run(t, 3, 1, c);
+    run(k, a, b, square, 1);
+}
+
+static const double least_product = 0x1p-101, largest_sum = 0x1p126;
+
+static int in_range(size_t k, const struct strip *a, const struct strip *b,
+                    uint32_t high_c)
+{
+    const double product =
+        (double)float_of(a->high) * (double)float_of(b->high);
+    return (double)a->low * (double)b->low >= least_product &&
+           (double)k * product + (double)float_of(high_c) <= largest_sum;
+}
+
+/* A square of c, 0 where c has no entry; the result is the bits of the largest
+ * absolute value. */
+static uint32_t load_c(const struct uh_mat_tile *t, size_t i0, size_t j0,
+                       struct square *square)
+{
+    uint32_t high = 0;
+    memset(square, 0, sizeof *square);
+    if (t->start == UH_FROM_ZERO) {
+        return high;
+    }
+    for (size_t i = 0; i < SIDE && i0 + i < t->rows; i++) {
+        for (size_t j = 0; j < SIDE && j0 + j < t->cols; j++) {
+            const float x = t->c[(i0 + i) * t->ldc + j0 + j];
+            uint32_t bits;
+            memcpy(&bits, &x, sizeof bits);
+            bits &= INT32_MAX;
+            high = bits > high ? bits : high;
+            square->s[i][j] = (double)x;
+        }
+    }
+    return high;
+}
+
+static void run_square(const struct uh_mat_tile *t, size_t i0, size_t j0,
+                       const struct strip *a, const struct strip *b)
+{
+    struct square square;
+    const uint32_t high = load_c(t, i0, j0, &square);
+    if (in_range(t->k, a, b, high)) {
+        run_quickly(t->k, a->x, b->x, &square);
     } else {
-        run(t, 4, 1, c);
+        run_carefully(t->k, a->x, b->x, &square);
     }
-}
-
-static void load_c(const struct uh_mat_tile *t, float *copy)
-{
-    for (size_t i = 0; i < t->rows && t->start == UH_FROM_C; i++) {
-        memcpy(copy + i * COLS, t->c + i * t->ldc, t->cols * sizeof *copy);
+    for (size_t i = 0; i < SIDE && i0 + i < t->rows; i++) {
+        for (size_t j = 0; j < SIDE && j0 + j < t->cols; j++) {
+            t->c[(i0 + i) * t->ldc + j0 + j] = (float)square.s[i][j];
+        }
     }
-}
-
-/* Without the flag (WebAssembly has none) everything is done carefully. */
-static int try_quickly(const struct uh_mat_tile *t, float *copy)
-{
-#if defined(FE_UNDERFLOW)
-    if (fetestexcept(FE_UNDERFLOW)) {
-        feclearexcept(FE_UNDERFLOW);
-    }
-    __asm__ volatile("" : : "r"(copy) : "memory");
-    const int doubt = run_quickly(t, copy);
-    __asm__ volatile("" : : "r"(copy) : "memory");
-    return !doubt && !fetestexcept(FE_UNDERFLOW);
-#else
-    (void)t;
-    (void)copy;
-    return 0;
-#endif
 }
 
 static void run_tile(const struct uh_mat_tile *t)
 {
-    float copy[ROWS * COLS] = {0};
-    load_c(t, copy);
-    if (!try_quickly(t, copy)) {
-        memset(copy, 0, sizeof copy);
-        load_c(t, copy);
-        run_carefully(t, copy);
+    double wide_a[DEPTH * SIDE * LANES], wide_b[COLS / SIDE][DEPTH * SIDE];
+    struct strip b[COLS / SIDE];
+    for (size_t j = 0; j < t->cols; j += SIDE) {
+        b[j / SIDE] = widen_b(t, j, wide_b[j / SIDE]);
     }
-    for (size_t i = 0; i < t->rows; i++) {
-        memcpy(t->c + i * t->ldc, copy + i * COLS, t->cols * sizeof *copy);
+    for (size_t i = 0; i < t->rows; i += SIDE) {
+        const struct strip a = widen_a(t, i, wide_a);
+        for (size_t j = 0; j < t->cols; j += SIDE) {
+            run_square(t, i, j, &a, &b[j / SIDE]);
+        }
     }
 }
 
@@ -203,10 +338,11 @@ static void transpose(size_t cols, size_t width, size_t k, const float *from,
 
 const struct uh_mat_kernel uh_mat_portable = {
     .rows = ROWS,
+    .row_unit = SIDE,
     .cols = COLS,
-    .lanes = COLS,
-    .k_block = 256,
-    .row_block = 32 * ROWS,
+    .lanes = SIDE,
+    .k_block = DEPTH,
+    .row_block = 4 * ROWS,
     .column_block = 1024,
     .tile = run_tile,
     .copy = copy,
