@@ -2,9 +2,9 @@
  *
  *     nwpress holes   bodies of chunks named "exercise: X" become one call,
  *                     exercise_open("X");   (notangle and noweave)
- *     nwpress hide P  drops the roots whose name matches the shell pattern P,
- *                     and the chunks that no other root uses (noweave, before
- *                     -index)
+ *     nwpress hide P  drops the roots whose name matches the shell pattern P
+ *                     (of several: *.@(test.c|gp)), and the chunks that no
+ *                     other root uses (noweave, before -index)
  *     nwpress dress   escapes chunk names for TeX, sets C keywords and
  *                     comments apart, and says what each root chunk makes
  *                     (noweave, after -index)
@@ -123,7 +123,7 @@ static void hide(const char *pattern)
     const char *name;
     for (size_t i = 0; i < line_count; i++) {
         if ((name = after(i, "@defn ")) && !is_used(name) &&
-            fnmatch(pattern, name, 0) != 0) {
+            fnmatch(pattern, name, FNM_EXTMATCH) != 0) {
             mark_used(name);
         }
     }
