@@ -1,4 +1,4 @@
-/* eigen.c: eigenvalues of small symmetric matrices. */
+/* eigen.c: small symmetric matrices: eigenvalues, Cholesky. */
 #include "eigen.h"
 #include "die.h"
 #include "mat.h"
@@ -113,4 +113,42 @@ double uh_norm(size_t n, size_t m, const float *w, struct uh_arena *scratch)
     double norm = sqrt(fmax(0, uh_eigen_largest(n, g)));
     uh_arena_release(scratch, mark);
     return norm;
+}
+
+int uh_cholesky(size_t n, double *a, double least)
+{
+    for (size_t i = 0; i < n; i++) {
+        double whole = a[i * (n + 1)];
+        for (size_t j = 0; j <= i; j++) {
+            double sum = a[i * n + j];
+            for (size_t k = 0; k < j; k++) {
+                sum -= a[i * n + k] * a[j * n + k];
+            }
+            if (j == i && !(sum > 0 && sum > least * whole)) {
+                return 0;
+            }
+            a[i * n + j] = j < i ? sum / a[j * (n + 1)] : sqrt(sum);
+        }
+    }
+    return 1;
+}
+
+void uh_solve_lower(size_t n, const double *l, double *x)
+{
+    for (size_t i = 0; i < n; i++) {
+        for (size_t k = 0; k < i; k++) {
+            x[i] -= l[i * n + k] * x[k];
+        }
+        x[i] /= l[i * (n + 1)];
+    }
+}
+
+void uh_solve_lower_transposed(size_t n, const double *l, double *x)
+{
+    for (size_t i = n; i-- > 0;) {
+        for (size_t k = i + 1; k < n; k++) {
+            x[i] -= l[k * n + i] * x[k];
+        }
+        x[i] /= l[i * (n + 1)];
+    }
 }

@@ -1,4 +1,4 @@
-/* eigen.h: eigenvalues of small symmetric matrices.  Floor 1.
+/* eigen.h: small symmetric matrices: eigenvalues, Cholesky.  Floor 1.
  *
  * Method   Jacobi's cyclic method: rotations make one pair of entries zero at
  *          a time, and the sum of squares beside the diagonal falls; quadratic
@@ -35,5 +35,14 @@ void uh_singular_values(size_t n, size_t m, const float *w, double *value,
 
 /* The norm of w, n x m, through the smaller Gram matrix; n m >= 1. */
 double uh_norm(size_t n, size_t m, const float *w, struct uh_arena *scratch);
+
+/* a = l l' of a symmetric matrix, n x n; l replaces the lower triangle.  0 if
+ * a pivot is at most least times its diagonal entry, or NaN: then a is not
+ * safely positive definite, and is destroyed. */
+int uh_cholesky(size_t n, double *a, double least);
+
+/* x = l^-1 x and x = l'^-1 x, where l is a lower triangle. */
+void uh_solve_lower(size_t n, const double *l, double *x);
+void uh_solve_lower_transposed(size_t n, const double *l, double *x);
 
 #endif

@@ -106,12 +106,30 @@ static void zero_and_diagonal_matrices_stay_as_they_are(void **state)
     assert_true(uh_eigen_largest(2, negative) == -1);
 }
 
+/* ((4, 2), (2, 5)) = ((2, 0), (1, 2)) ((2, 1), (0, 2)). */
+static void cholesky_solves_and_refuses(void **state)
+{
+    (void)state;
+    double a[4] = {1, 2, 2, 1}, b[4] = {4, 2, 2, 5}, x[2] = {6, 7};
+    double thin[4] = {1, 1, 1, 1.0001}, nan[1] = {(double)NAN};
+    assert_false(uh_cholesky(2, a, 0));
+    assert_true(uh_cholesky(2, b, 1e-8));
+    assert_true(b[0] == 2 && b[2] == 1 && b[3] == 2);
+    uh_solve_lower(2, b, x);
+    assert_true(x[0] == 3 && x[1] == 2);
+    uh_solve_lower_transposed(2, b, x);
+    assert_true(x[0] == 1 && x[1] == 1);
+    assert_false(uh_cholesky(2, thin, 0.001));
+    assert_false(uh_cholesky(1, nan, 0));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(eigenvalues_are_those_of_lapack),
         cmocka_unit_test(vectors_take_the_matrix_apart),
         cmocka_unit_test(known_norms_are_found),
+        cmocka_unit_test(cholesky_solves_and_refuses),
         cmocka_unit_test(zero_and_diagonal_matrices_stay_as_they_are),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
