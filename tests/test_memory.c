@@ -19,11 +19,17 @@
 #include "net.h"
 #include "npy.h"
 #include "picture.h"
+#include "pieces.h"
 #include "ppm.h"
+#include "ratio.h"
 #include "safetensors.h"
 #include "shapes.h"
+#include "stats.h"
+#include "step.h"
 #include "strokes.h"
+#include "table.h"
 #include "train.h"
+#include "zoo.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -297,6 +303,133 @@ static void resume_training(const struct place *p, struct uh_arena *arena)
     uh_pool_close(&pool);
 }
 
+static void walk_pieces(const struct place *p, struct uh_arena *arena)
+{
+    static const double from[3] = {-1, 0.5, 0.1}, to[3] = {1, -0.25, 3};
+    struct uh_error error;
+    struct uh_pool *pool = uh_pool_open(1);
+    struct uh_digest d;
+    (void)p;
+    uh_digest_start(&d);
+    struct uh_net net = uh_net_make("input 3; dense 9; relu; mark a; dense 9; "
+                                    "batchnorm; leakyrelu 0.1; add a; dense 2",
+                                    arena);
+    uh_net_init(&net, "memory/walk");
+    for (int exact = 0; exact < 2; exact++) {
+        struct uh_pieces pieces;
+        struct uh_line line = {.a = from, .b = to, .only_exact = exact};
+        must(uh_pieces_walk(&net, &line, pool, arena, &pieces, &error), &error);
+        uh_digest_add(&d, pieces.position,
+                      pieces.knots * sizeof *pieces.position);
+    }
+    const struct uh_zoo zoo = uh_zoo_sawtooth(10, arena);
+    struct uh_pieces teeth;
+    must(uh_pieces_walk(&zoo.net, &(struct uh_line){0}, pool, arena, &teeth,
+                        &error),
+         &error);
+    uh_digest_add(&d, teeth.position, teeth.knots * sizeof *teeth.position);
+    uh_digest_end(&d, shared->result);
+    uh_pool_close(&pool);
+}
+
+static void build_zoo(const struct place *p, struct uh_arena *arena)
+{
+    struct uh_digest d;
+    (void)p;
+    uh_digest_start(&d);
+    for (size_t i = 0; i < uh_zoo_count(); i++) {
+        char hex[65];
+        struct uh_zoo entry = uh_zoo_entry(i, arena);
+        uh_net_digest(&entry.net, hex);
+        uh_digest_add(&d, hex, sizeof hex);
+    }
+    uh_digest_end(&d, shared->result);
+}
+
+static void look_into(const struct place *p, struct uh_arena *arena)
+{
+    enum { IMAGES = 6, INPUTS = 784, CLASSES = 10 };
+    struct uh_dataset set;
+    struct uh_digest d;
+    static float logits[IMAGES * CLASSES], dx[IMAGES * INPUTS];
+    struct uh_pool *pool = uh_pool_open(2);
+    (void)p;
+    uh_strokes("memory", IMAGES, pool, arena, &set);
+    const struct uh_net made =
+        uh_net_make("input 1 28 28; conv 3 5 5 stride=4; batchnorm; relu; "
+                    "meanpool 2; mark a; tanh; add a; flatten; dense 10",
+                    arena);
+    struct uh_net copy = uh_net_copy(&made, arena);
+    uh_net_init(&copy, "memory/look");
+    const struct uh_net net = uh_net_fold(&copy, arena);
+    const struct uh_score score = uh_evaluate(&net, pool, &set, logits);
+    const struct uh_trace trace =
+        uh_net_trace(&net, pool, IMAGES, set.x, 0, arena);
+    uh_net_backward(&net, pool, &trace, logits, NULL, dx);
+    const char *arch = uh_net_arch(&net, arena);
+    uh_digest_start(&d);
+    uh_digest_add(&d, &score.loss, sizeof score.loss);
+    uh_digest_add(&d, dx, sizeof dx);
+    uh_digest_add(&d, arch, strlen(arch));
+    uh_digest_end(&d, shared->result);
+    uh_pool_close(&pool);
+}
+
+static void write_table(const struct place *p, struct uh_arena *arena)
+{
+    static const struct uh_column column[] = {{"n", "1", "a number"},
+                                              {"x", "m", "a length"}};
+    struct uh_table *table =
+        uh_table_create(arena, out(p, "figure.tsv"), 2, column);
+    for (int i = 0; i < 300; i++) {
+        uh_table_integer(table, i);
+        uh_table_number(table, i / 7.0);
+    }
+    uh_table_commit(table);
+}
+
+static void estimate(const struct place *p, struct uh_arena *arena)
+{
+    enum { COUNT = 7, RESAMPLES = 300 };
+    static const double x[COUNT] = {1, 2, 4, 3, 9, 0.5, 2.5};
+    struct uh_stream stream = uh_stream_open("memory/bootstrap");
+    (void)p;
+    const struct uh_interval found[] = {
+        uh_bootstrap_mean(COUNT, x, RESAMPLES, 0.95, &stream, arena),
+        uh_clopper_pearson(3, 20, 0.95), uh_student(COUNT, x, 0.95)};
+    result_is(found, sizeof found);
+}
+
+static void divide_ratios(const struct place *p, struct uh_arena *arena)
+{
+    struct uh_ratio x = uh_ratio(arena, 1, 1);
+    (void)p;
+    for (unsigned long i = 2; i < 60; i++) {
+        x = uh_ratio_div(arena, uh_ratio_add(arena, x, uh_ratio(arena, 1, i)),
+                         uh_ratio_of(arena, 0.1));
+    }
+    const char *text = uh_ratio_text(arena, x);
+    result_is(text, strlen(text));
+}
+
+/* The frame with its arena, pool and ledger; arena is not used. */
+static void take_a_step(const struct place *p, struct uh_arena *arena)
+{
+    static const struct uh_step_about about = {"c/step", "does something",
+                                               "nothing", "a record"};
+    char folder[PATH];
+    char *words[] = {"test_memory", "--profile", "quick", "--out",
+                     folder,        "--jobs",    "2",     NULL};
+    (void)arena;
+    memcpy(folder, p->out, sizeof folder);
+    struct uh_step *step = uh_step_begin(7, words, &about);
+    uh_step_stage(step, "stage", "bytes", 5);
+    uh_ledger_count(uh_step_ledger(step), 1, "one", "one");
+    if (uh_step_end(step) != 0) {
+        uh_die("step: expected 0, found another");
+    }
+}
+
 /* --- what they read -------------------------------------------------------- */
 
 static void prepare(const struct place *p)
@@ -503,6 +636,13 @@ SURVIVES(ledgers_end_in_one_line_without_memory, keep_ledger)
 SURVIVES(claims_end_in_one_line_without_memory, decide_claims)
 SURVIVES(training_ends_in_one_line_without_memory, train_and_keep)
 SURVIVES(resuming_ends_in_one_line_without_memory, resume_training)
+SURVIVES(walks_end_in_one_line_without_memory, walk_pieces)
+SURVIVES(the_zoo_ends_in_one_line_without_memory, build_zoo)
+SURVIVES(looks_inside_end_in_one_line_without_memory, look_into)
+SURVIVES(tables_end_in_one_line_without_memory, write_table)
+SURVIVES(estimates_end_in_one_line_without_memory, estimate)
+SURVIVES(ratios_end_in_one_line_without_memory, divide_ratios)
+SURVIVES(steps_end_in_one_line_without_memory, take_a_step)
 
 /* What an arena refuses on request is what it refuses without memory. */
 static void a_failing_arena_is_one_line(void **state)
@@ -543,6 +683,13 @@ int main(void)
         cmocka_unit_test(claims_end_in_one_line_without_memory),
         cmocka_unit_test(training_ends_in_one_line_without_memory),
         cmocka_unit_test(resuming_ends_in_one_line_without_memory),
+        cmocka_unit_test(walks_end_in_one_line_without_memory),
+        cmocka_unit_test(the_zoo_ends_in_one_line_without_memory),
+        cmocka_unit_test(looks_inside_end_in_one_line_without_memory),
+        cmocka_unit_test(tables_end_in_one_line_without_memory),
+        cmocka_unit_test(estimates_end_in_one_line_without_memory),
+        cmocka_unit_test(ratios_end_in_one_line_without_memory),
+        cmocka_unit_test(steps_end_in_one_line_without_memory),
     };
     shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE,
                   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
