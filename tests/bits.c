@@ -281,6 +281,12 @@ static const struct {
      "meanpool 2; maxpool 3 stride=2 pad=1 ceil=1; elu 1; flatten; dense 20; "
      "tanh; dense 20; sigmoid; dense 20; softplus; dense 10",
      1, 0, 3},
+    {"net/branches",
+     "input 3 32 32; conv 5 3 3 stride=2 pad=1; relu; lrn 3; mark s; "
+     "conv 4 1 1; relu; mark a; from s; conv 4 3 3 pad=1; relu; cat a; "
+     "maxpool 3 stride=2 ceil=1; conv 4 3 3 groups=2; meanpool 2; flatten; "
+     "dense 10",
+     1, 1, 2},
 };
 
 static void pass(const struct scene *scene, const char *name,

@@ -1,5 +1,7 @@
 #!/usr/bin/python3
-"""tools.py: underhood seen from outside: what it prints, writes and refuses."""
+"""tools.py: underhood seen from outside: what it prints, writes and refuses; and
+a step of an experiment that is given bad data sets."""
+import gzip
 import json
 import os
 import random
@@ -22,6 +24,8 @@ except ImportError:
     numpy = None
 
 TOOL = os.path.abspath("build/underhood")
+STEP = os.path.abspath("build/bin/networks/train")
+NOBODY = 65534
 FOLDER = tempfile.mkdtemp()
 tests = []
 
@@ -40,6 +44,8 @@ def run(*words, **more):
 
 
 def packed(values, letter):
+    if isinstance(values, bytes):
+        return values
     return struct.pack("<%d%s" % (len(values), letter), *values)
 
 
@@ -82,13 +88,13 @@ def single(x):
     return struct.unpack("<f", struct.pack("<f", x))[0]
 
 
-def refused(result, status, *words):
+def refused(result, status, *words, program="underhood"):
     """One line on stderr with these words, nothing on stdout."""
     line = result.stderr
     return (
         result.returncode == status
         and result.stdout == ""
-        and line.startswith("underhood: ")
+        and line.startswith(program + ": ")
         and line.count("\n") == 1
         and line.endswith("\n")
         and all(w in line for w in words)
@@ -124,6 +130,9 @@ def random_dense(r, name):
     return save(name, arch, t, r.choice(["F32", "F32", "F64"]))
 
 
+drawn = []  # the lines of random_image_net
+
+
 def random_image_net(r, name):
     """A network of random layers on a small image; its input's shape."""
     number, shape, t, index = numbers(r), [r.randint(1, 2), r.randint(3, 5), r.randint(3, 5)], {}, 0
@@ -135,7 +144,7 @@ def random_image_net(r, name):
         return out if min(out) > 0 and all(size[i] + 2 * p >= d * (k[i] - 1) + 1 for i in (0, 1)) else None
 
     for _ in range(r.randint(2, 6)):
-        kind = r.choice(["conv", "conv", "relu", "relu", "leakyrelu 0.1", "maxpool", "meanpool", "batchnorm", "residual", "fire"])
+        kind = r.choice(["conv", "conv", "relu", "relu", "leakyrelu", "maxpool", "meanpool", "batchnorm", "residual", "projected", "fire"])
         if kind == "conv":
             k, s, p, d, g = [r.randint(1, 3), r.randint(1, 3)], r.randint(1, 2), r.randint(0, 1), r.randint(1, 2), r.choice([1, 1, c])
             if not after(k, s, p, d):
@@ -147,13 +156,17 @@ def random_image_net(r, name):
                 t["%d.bias" % index] = ([n], [number() for _ in range(n)])
             c = n
         elif kind in ("maxpool", "meanpool"):
-            k, s, p, up = r.randint(2, 3), r.randint(1, 3), r.randint(0, 1), r.randint(0, 1)
-            if not after([k, k], s, p, 1, up):
+            k, s, p, up = [r.randint(1, 3), r.randint(2, 3)], r.randint(1, 3), r.randint(0, 1), r.randint(0, 1)
+            k = r.choice([k, [k[1], k[1]]])
+            p = min(p, k[0] // 2)
+            if not after(k, s, p, 1, up):
                 continue
-            size = after([k, k], s, p, 1, up)
-            arch += "; %s %d stride=%d pad=%d%s" % (kind, k, s, p, " ceil=1" if up else "")
+            size = after(k, s, p, 1, up)
+            arch += "; %s %s stride=%d pad=%d%s" % (kind, "%d" % k[0] if k[0] == k[1] and r.random() < 0.5 else "%d %d" % tuple(k), s, p, " ceil=1" if up else "")
+        elif kind == "leakyrelu":
+            arch += "; leakyrelu " + r.choice(["0.1", "0.1", "0.25", "2", "1", "-0.5", "0"])
         elif kind == "batchnorm":
-            arch += "; batchnorm"
+            arch += "; batchnorm" + r.choice(["", " eps=0.125"])
             for what in ("weight", "bias", "running_mean"):
                 t["%d.%s" % (index, what)] = ([c], [number() for _ in range(c)])
             t["%d.running_var" % index] = ([c], [abs(number()) for _ in range(c)])
@@ -161,6 +174,12 @@ def random_image_net(r, name):
             arch += "; mark a; relu; conv %d 3 3 pad=1; add a" % c
             t["%d.weight" % (index + 2)] = ([c, c, 3, 3], [number() for _ in range(9 * c * c)])
             index += 3
+        elif kind == "projected":
+            n = r.randint(1, 2)
+            arch += "; mark a; conv %d 3 3 pad=1; relu; mark b; from a; conv %d 1 1; add b" % (n, n)
+            t["%d.weight" % (index + 1)] = ([n, c, 3, 3], [number() for _ in range(9 * n * c)])
+            t["%d.weight" % (index + 5)] = ([n, c, 1, 1], [number() for _ in range(n * c)])
+            c, index = n, index + 6
         elif kind == "fire":
             first = r.choice(["conv 2 1 1", "meanpool 3 stride=1 pad=1", "relu"])
             second = r.randint(1, 2)
@@ -172,6 +191,7 @@ def random_image_net(r, name):
         else:
             arch += "; " + kind
         index += 1
+    drawn.append(arch + "; flatten; dense 2")
     n = c * size[0] * size[1]
     t["%d.weight" % (index + 1)] = ([2, n], [number() for _ in range(2 * n)])
     entries = shape[0] * shape[1] * shape[2]
@@ -179,7 +199,7 @@ def random_image_net(r, name):
         save_npy("a.npy", shape, [number() for _ in range(entries)]),
         save_npy("b.npy", [1, entries], [number() for _ in range(entries)], "<f8"),
     ]
-    return save(name, arch + "; flatten; dense 2", t), ends
+    return save(name, drawn[-1], t, r.choice(["F32", "F32", "F64"])), ends
 
 
 def agree(name, ends=None):
@@ -202,8 +222,11 @@ def knots_of_random_dense_networks_agree_with_rationals():
 @test
 def knots_of_random_image_networks_agree_with_rationals():
     r = random.Random(2)
-    results = [agree(*random_image_net(r, "n.safetensors")) for _ in range(120)]
-    return all(ok for ok, _ in results) and sum(n for _, n in results) > 300
+    drawn.clear()
+    results = [agree(*random_image_net(r, "n.safetensors")) for _ in range(130)]
+    words = {w.split()[0] for arch in drawn for w in arch.split(";")}
+    every = {"input", "dense", "conv", "maxpool", "meanpool", "relu", "leakyrelu", "batchnorm", "flatten", "mark", "from", "add", "cat"}
+    return all(ok for ok, _ in results) and sum(n for _, n in results) > 300 and words == every
 
 
 @test
@@ -278,6 +301,17 @@ def a_closed_pipe_is_quiet():
 
 
 @test
+def a_reader_of_the_first_line_gets_it_and_nobody_complains():
+    save("n.safetensors", "input 1; dense 12000; relu; dense 1", {"0.weight": ([12000, 1], [1] * 12000), "0.bias": ([12000], list(range(12000))), "2.weight": ([1, 12000], [1] * 12000)})
+    for words in ("knots %s", "knots %s --json", "net %s"):
+        line = '"$0" %s | head -n 1; exit ${PIPESTATUS[0]}' % (words % path("n.safetensors"))
+        result = subprocess.run(["bash", "-c", line, TOOL], capture_output=True, text=True)
+        if result.stderr or len(result.stdout.split("\n")[0]) < 5 or result.returncode not in (0, 128 + signal.SIGPIPE):
+            return False
+    return True
+
+
+@test
 def an_interrupt_leaves_nothing_under_a_final_name():
     r = random.Random(5)
     width, layers = 100, 12
@@ -286,10 +320,14 @@ def an_interrupt_leaves_nothing_under_a_final_name():
         t["%d.weight" % (2 * k)] = ([width, width], [single(r.gauss(0, 0.14)) for _ in range(width * width)])
         t["%d.bias" % (2 * k)] = ([width], [single(r.gauss(0, 1)) for _ in range(width)])
     save("n.safetensors", "input 1" + "; dense %d; relu" % width * layers, t)
+    save("deep.safetensors", "input 1 64 64" + "; conv 16 3 3 pad=1; relu" * 6 + "; conv 1 3 3", {"%d.weight" % k: ([n, c, 3, 3], [0.1] * (9 * n * c)) for k, n, c in [(0, 16, 1)] + [(2 * k, 16, 16) for k in range(1, 6)] + [(12, 1, 16)]})
+    save_npy("x.npy", [2000, 1, 64, 64], struct.pack("<f", 0.5) * (2000 * 4096))
     os.mkdir(path("empty"))
-    for number in (signal.SIGINT, signal.SIGTERM):
-        child = subprocess.Popen([TOOL, "knots", path("n.safetensors"), "--exact", "--list", path("empty/out.npy")], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        time.sleep(0.5)
+    knots = ["knots", path("n.safetensors"), "--exact", "--list", path("empty/out.npy")]
+    evaluation = ["eval", path("deep.safetensors"), path("x.npy"), path("empty/y.npy")]
+    for number, words in ((signal.SIGINT, knots), (signal.SIGTERM, knots), (signal.SIGINT, evaluation)):
+        child = subprocess.Popen([TOOL, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        time.sleep(0.4)
         child.send_signal(number)
         out, _ = child.communicate()
         if child.returncode != 128 + number or out or os.listdir(path("empty")):
@@ -366,9 +404,15 @@ def an_output_replaces_a_file_or_leaves_it():
     save_npy("x.npy", [3, 1], [-1, 0, 1])
     save_npy("bad.npy", [3, 2], [0] * 6)
     open(path("y.npy"), "w").write("old")
+    before = set(os.listdir(FOLDER))
     kept = refused(run("eval", "n.safetensors", "bad.npy", "y.npy"), 1, "expected shape Nx1, found 3x2 (bad.npy)") and open(path("y.npy")).read() == "old"
     run("eval", "n.safetensors", "x.npy", "y.npy")
     over = run("eval", "n.safetensors", "x.npy", "x.npy")  # onto its own input
+    open(path("k.npy"), "w").write("old")
+    save("tanh.safetensors", "input 1; tanh", {})
+    kept &= run("knots", "tanh.safetensors", "--list", "k.npy").returncode == 1 and open(path("k.npy")).read() == "old"
+    run("knots", "n.safetensors", "--list", "k.npy")
+    kept &= load_npy("k.npy") == ((1,), [0.5]) and set(os.listdir(FOLDER)) - before <= {"k.npy", "tanh.safetensors"}
     return kept and over.returncode == 0 and load_npy("y.npy") == load_npy("x.npy") == ((3, 1), [1.5, 0.5, 0.5])
 
 
@@ -441,8 +485,26 @@ def a_huge_network_that_ends_early_is_refused_without_memory():
     def limit():
         resource.setrlimit(resource.RLIMIT_AS, (200 << 20, 200 << 20))
 
-    results = [run("net", n, preexec_fn=limit) for n in ("huge.safetensors", "none.safetensors")]
-    return refused(results[0], 1, "huge.safetensors") and refused(results[1], 1, "none.safetensors")
+    save_npy("x.npy", [1, 1], [0])
+    for name in ("huge.safetensors", "none.safetensors"):
+        for words in (["net", name], ["knots", name, "--from", "x.npy", "--to", "x.npy"], ["eval", name, "x.npy", "y2.npy"]):
+            if not refused(run(*words, preexec_fn=limit), 1, name):
+                return False
+    return not os.path.exists(path("y2.npy"))
+
+
+@test
+def a_huge_array_that_ends_early_is_refused_without_memory():
+    save("n.safetensors", *ABSOLUTE)
+    for shape in ([1000000000, 1], [1 << 62, 1], [1 << 33, 1 << 33]):
+        save_npy("huge.npy", shape, [1])
+
+        def limit():
+            resource.setrlimit(resource.RLIMIT_AS, (200 << 20, 200 << 20))
+
+        if not refused(run("eval", "n.safetensors", "huge.npy", "y3.npy", preexec_fn=limit), 1, "huge.npy"):
+            return False
+    return not os.path.exists(path("y3.npy"))
 
 
 # -- the world ---------------------------------------------------------------------------------
@@ -459,12 +521,88 @@ def a_full_disk_is_one_line_and_leaves_nothing():
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 
     result = run("eval", "n.safetensors", "x.npy", "full/y.npy", preexec_fn=limit)
-    with open("/dev/full", "w") as full:
-        out = subprocess.run([TOOL, "net", path("n.safetensors")], stdout=full, stderr=subprocess.PIPE, text=True)
-    return (
-        refused(result, 1, "full/y.npy") and os.listdir(path("full")) == []
-        and out.returncode == 1 and out.stderr.startswith("underhood: standard output: expected ") and out.stderr.count("\n") == 1
-    )
+    save("many.safetensors", "input 1; dense 2000; relu", {"0.weight": ([2000, 1], [1] * 2000), "0.bias": ([2000], list(range(2000)))})
+    listed = run("knots", "many.safetensors", "--json", "--list", "full/k.npy", preexec_fn=limit)
+    for words in (["net", "n.safetensors"], ["net", "--json", "n.safetensors"], ["knots", "many.safetensors"], ["--help"], ["knots", "--help"]):
+        with open("/dev/full", "w") as full:
+            out = subprocess.run([TOOL, *words], stdout=full, stderr=subprocess.PIPE, text=True, cwd=FOLDER)
+        if out.returncode != 1 or not out.stderr.startswith("underhood: standard output: expected ") or out.stderr.count("\n") != 1:
+            return False
+    return refused(result, 1, "full/y.npy") and refused(listed, 1, "full/k.npy") and os.listdir(path("full")) == []
+
+
+@test
+def an_unwritable_folder_is_one_line():
+    save("n.safetensors", *ABSOLUTE)
+    save_npy("x.npy", [1, 1], [1])
+    os.mkdir(path("locked"))
+    os.chmod(FOLDER, 0o755)
+    os.chmod(path("locked"), 0o555)
+    shutil.copy(TOOL, path("underhood"))
+
+    def lower():
+        if os.getuid() == 0:
+            os.setuid(NOBODY)
+
+    commands = ["eval", "n.safetensors", "x.npy", "locked/y.npy"], ["knots", "n.safetensors", "--list", "locked/y.npy"]
+    results = [subprocess.run([path("underhood"), *c], capture_output=True, text=True, cwd=FOLDER, preexec_fn=lower) for c in commands]
+    return all(refused(r, 1, "locked/y.npy", "Permission denied") for r in results) and os.listdir(path("locked")) == []
+
+
+# -- data sets, through a step -----------------------------------------------------------------
+
+
+def idx(kind, dims, data):
+    return struct.pack(">HBB%dI" % len(dims), 0, kind, len(dims), *dims) + data
+
+
+def data_set(name, **files):
+    """A folder of small data sets, good but for what is given."""
+    good = {
+        "mnist/train-images-idx3-ubyte": idx(8, [3, 28, 28], bytes(3 * 784)),
+        "mnist/train-labels-idx1-ubyte": idx(8, [3], bytes([0, 1, 2])),
+        "mnist/t10k-images-idx3-ubyte": idx(8, [2, 28, 28], bytes(2 * 784)),
+        "mnist/t10k-labels-idx1-ubyte": idx(8, [2], bytes([7, 8])),
+        "cifar10/data_batch_1_first3.bin": bytes(3073) * 3,
+        "cifar10/test_batch_first2.bin": bytes(3073) * 2,
+    }
+    for set_name in ("mnist", "cifar10"):
+        os.makedirs(path(name + "/" + set_name))
+    for file, data in good.items():
+        changed = files.get(os.path.basename(file).split(".")[0].replace("-", "_"), data)
+        if isinstance(changed, tuple):  # another ending
+            file, changed = file + changed[0], changed[1]
+        with open(path(name + "/" + file), "wb") as f:
+            f.write(changed)
+    return path(name)
+
+
+@test
+def bad_data_sets_end_a_step_in_one_line():
+    if not os.path.exists(STEP):
+        return None
+    images = idx(8, [3, 28, 28], bytes(3 * 784))
+    cases = {
+        "short": ("train_images_idx3_ubyte", images[:-1], "train-images-idx3-ubyte"),
+        "magic": ("train_images_idx3_ubyte", b"\1" + images[1:], "train-images-idx3-ubyte"),
+        "overflow": ("train_images_idx3_ubyte", idx(8, [0xFFFFFFFF] * 3, bytes(8)), "train-images-idx3-ubyte"),
+        "large": ("train_images_idx3_ubyte", idx(8, [0x7FFFFFFF, 28, 28], bytes(8)), "train-images-idx3-ubyte"),
+        "gzip": ("train_images_idx3_ubyte", (".gz", gzip.compress(images)[:-9]), "train-images-idx3-ubyte.gz"),
+        "label": ("train_labels_idx1_ubyte", idx(8, [3], bytes([0, 10, 2])), "train-labels-idx1-ubyte"),
+        "counts": ("t10k_labels_idx1_ubyte", idx(8, [3], bytes([7, 8, 9])), "t10k-labels-idx1-ubyte"),
+        "cifar": ("test_batch_first2", bytes(3073 * 2 - 1), "test_batch_first2.bin"),
+        "cifar-label": ("data_batch_1_first3", bytes(3073 * 2) + b"\x0a" + bytes(3072), "data_batch_1_first3.bin"),
+    }
+    good = True
+    for name, (key, data, said) in cases.items():
+        folder, out = data_set("data-" + name, **{key: data}), path("out-" + name)
+        os.mkdir(out)
+        result = subprocess.run([STEP, "--profile", "full", "--data", folder, "--out", out], capture_output=True, text=True, timeout=60)
+        if not refused(result, 1, said, "expected ", "found ", program="train") or os.listdir(out):
+            print("#", name, result.returncode, result.stdout, result.stderr, os.listdir(out))
+            good = False
+        shutil.rmtree(folder)
+    return good
 
 
 @test
@@ -509,7 +647,7 @@ def main():
         except Exception as e:
             print("#", type(e).__name__, e)
             result = False
-        skip = " # SKIP numpy is not installed" if result is None else ""
+        skip = " # SKIP numpy or the step is missing" if result is None else ""
         print("%s %d - %s%s" % ("ok" if result or skip else "not ok", i + 1, f.__name__, skip))
         failed |= not (result or skip)
     shutil.rmtree(FOLDER)
