@@ -28,6 +28,15 @@
  *           the rounding of the product), so nothing is assumed of the
  *           orthogonality of the v_j or of the floating-point Lanczos method.
  *           A small residual alone proves nothing: without delta, g_1 may be 0.
+ * Deflation  the noise of double precision lets the argument refute what is
+ *           1e-3 above the Ritz values, hardly 1e-6: a y with |y'v_1| = delta
+ *           would have to show above it.  So Ritz vectors Y near the top, once
+ *           they have converged, are taken out, and a second vector is drawn
+ *           for PSP, P = I - YY', of which less is asked: a bound tau well
+ *           below.  With a the largest eigenvalue of Y'SY and rho = |PSY|, both
+ *           measured, lambda is at most the larger eigenvalue of
+ *           [a, rho; rho, tau].  Y may be anything: only the second vector must
+ *           be drawn, and independently of Y, which its own stream is.
  * Delta     the density of one coordinate of a uniform unit vector of R^n is
  *           at most sqrt((n-1) / 2 pi), so P(|y'v_1| < delta) <= delta
  *           sqrt(2 n / pi) (n = 2: delta).
@@ -89,8 +98,12 @@ struct uh_lanczos {
     size_t dim, steps;   /* entries of a vector; how many a_j */
     const double *alpha; /* (steps) a_1 ... */
     const double *beta;  /* (steps) b_1 ...; b_j couples v_j and v_{j+1} */
-    const double *basis; /* (steps + 1, dim) v_1 ..., of norm about 1; the last
-                            is zero where the last beta is */
+    const double *const *basis; /* steps + 1 vectors of dim entries, of norm
+                                   about 1; the last is zero where the last
+                                   beta is.  In the map's own order of pixels
+                                   (opnorm_parts.h) */
+    size_t known;               /* vectors that were taken out */
+    const double *const *out;   /* (known), each of dim entries */
 };
 
 struct uh_opnorm {

@@ -1,0 +1,707 @@
+/* opnorm_map.c: the linear layers as maps, and their products in double.
+ *
+ * A convolution with stride s becomes one with stride 1 on blocks of s x s
+ * pixels; dilation only moves its taps.  So does its transpose, with the taps
+ * on the other side, and both are one matrix product over gathered columns.
+ */
+#include "opnorm_parts.h"
+
+#include "die.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    SHARD = 64,        /* rows of a dense map that are summed into one vector */
+    PLACES = 208,      /* columns of a convolution done together */
+    HIGH = 192,        /* rows of it */
+    SMALL_WORK = 40000 /* products that are not worth a second thread */
+};
+
+/* One direction of a convolution: so many rows at each place of a grid. */
+struct side {
+    size_t rows, chans; /* of a group: made, read */
+    size_t high, wide;  /* the grid of places made */
+    size_t tall, broad; /* the grid of places read */
+    double *packed;     /* by group and panel of rows: (taps chans, rows) */
+    int back;           /* 1: the place read is the place less the tap */
+};
+
+struct uh_map {
+    enum uh_kind kind;
+    const struct uh_layer *layer;
+    const float *scale;
+    const struct uh_opnorm_kernel *kernel;
+    struct uh_pool *pool;
+    size_t in, out;
+    double absolute, simple;
+    double error, back_error; /* of A x and of A'y, in units of absolute */
+    /* convolution */
+    size_t groups, taps;
+    ptrdiff_t (*tap)[2];     /* from the place made to the place read */
+    size_t residues[2];      /* how many of a block's rows, columns are seen */
+    size_t *residue[2];      /* which */
+    size_t first[2];         /* block of the first pixel */
+    unsigned char *valid;    /* (grid read, residues): a pixel of the image */
+    struct side forth, back; /* A, A' */
+    /* dense */
+    const float *zeros; /* a row */
+    double *shard;      /* (shards, in) */
+};
+
+static size_t least(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static size_t parts_of(size_t whole, size_t part)
+{
+    return (whole + part - 1) / part;
+}
+
+/* -- convolutions --------------------------------------------------------- */
+
+static int compare_sizes(const void *a, const void *b)
+{
+    const size_t x = *(const size_t *)a, y = *(const size_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* The different values of n sizes, ascending; how many. */
+static size_t different(size_t n, size_t x[])
+{
+    size_t kept = 0;
+    qsort(x, n, sizeof *x, compare_sizes);
+    for (size_t i = 0; i < n; i++) {
+        if (kept == 0 || x[kept - 1] != x[i]) {
+            x[kept++] = x[i];
+        }
+    }
+    return kept;
+}
+
+static size_t index_of(size_t value, const size_t x[])
+{
+    size_t i = 0;
+    while (x[i] != value) {
+        i++;
+    }
+    return i;
+}
+
+/* One axis: kernel place i reads block o + offset[i], row residue[i] of it. */
+struct axis {
+    size_t offsets, *offset, residues, *residue;
+    size_t first, blocks; /* of the image, padding left out */
+};
+
+static struct axis axis_of(const struct uh_layer *a, int d, size_t size,
+                           struct uh_arena *arena)
+{
+    const size_t k = a->kernel[d], s = a->stride[d];
+    struct axis x = {.offset = uh_arena_alloc(arena, k, sizeof(size_t)),
+                     .residue = uh_arena_alloc(arena, k, sizeof(size_t))};
+    for (size_t i = 0; i < k; i++) {
+        x.offset[i] = i * a->dilation[d] / s;
+        x.residue[i] = i * a->dilation[d] % s;
+    }
+    x.offsets = different(k, x.offset);
+    x.residues = different(k, x.residue);
+    x.first = a->pad[d] / s;
+    x.blocks = (a->pad[d] + size - 1) / s - x.first + 1;
+    return x;
+}
+
+/* The weights by (output, tap, channel of a block), scaled: a product of two
+ * floats is exact. */
+static double *spread_weights(const struct uh_layer *a, const float *scale,
+                              const struct axis axis[2], size_t taps,
+                              size_t chans, struct uh_arena *arena)
+{
+    const size_t ins = a->in.channels / a->groups;
+    const size_t k0 = a->kernel[0], k1 = a->kernel[1];
+    double *w = uh_arena_alloc(
+        arena, uh_size_mul(a->out.channels, uh_size_mul(taps, chans)),
+        sizeof *w);
+    for (size_t o = 0; o < a->out.channels; o++) {
+        for (size_t c = 0; c < ins; c++) {
+            for (size_t i = 0; i < k0 * k1; i++) {
+                const size_t y = i / k1 * a->dilation[0];
+                const size_t x = i % k1 * a->dilation[1];
+                const size_t tap = index_of(y / a->stride[0], axis[0].offset) *
+                                       axis[1].offsets +
+                                   index_of(x / a->stride[1], axis[1].offset);
+                const size_t r = index_of(y % a->stride[0], axis[0].residue) *
+                                     axis[1].residues +
+                                 index_of(x % a->stride[1], axis[1].residue);
+                const double from =
+                    (double)a->weight[(o * ins + c) * k0 * k1 + i];
+                w[(o * taps + tap) * chans + r * ins + c] =
+                    from * (scale ? (double)scale[o] : 1);
+            }
+        }
+    }
+    return w;
+}
+
+/* Panels of rows for the tiles: entry (row, tap, channel read). */
+static void pack_side(struct side *s, const struct uh_opnorm_kernel *kernel,
+                      size_t groups, size_t taps, const double *w,
+                      struct uh_arena *arena)
+{
+    const size_t depth = taps * s->chans, high = kernel->rows;
+    const size_t panels = parts_of(s->rows, high);
+    s->packed = uh_arena_alloc(
+        arena, uh_size_mul(groups * panels * high, depth), sizeof *s->packed);
+    for (size_t g = 0; g < groups; g++) {
+        for (size_t i = 0; i < s->rows; i++) {
+            double *to = s->packed + (g * panels + i / high) * high * depth;
+            for (size_t p = 0; p < depth; p++) {
+                const size_t tap = p / s->chans, c = p % s->chans;
+                const size_t at =
+                    s->back ? ((g * s->chans + c) * taps + tap) * s->rows + i
+                            : ((g * s->rows + i) * taps + tap) * s->chans + c;
+                to[p * high + i % high] = w[at];
+            }
+        }
+    }
+}
+
+/* Sums of absolute values and of squares, rounded up. */
+static void measure(struct uh_map *m, size_t outs, size_t taps, size_t chans,
+                    const double *w, struct uh_arena *arena)
+{
+    double row = 0, column = 0, square = 0;
+    const struct uh_mark mark = uh_arena_open(arena);
+    double *sums = uh_arena_alloc(arena, chans, sizeof *sums);
+    for (size_t g = 0; g < m->groups; g++) {
+        double squares = 0;
+        memset(sums, 0, chans * sizeof *sums);
+        for (size_t o = 0; o < outs; o++) {
+            double sum = 0;
+            const double *from = w + (g * outs + o) * taps * chans;
+            for (size_t p = 0; p < taps * chans; p++) {
+                sum += fabs(from[p]);
+                sums[p % chans] += fabs(from[p]);
+                squares += from[p] * from[p];
+            }
+            row = fmax(row, sum);
+        }
+        for (size_t c = 0; c < chans; c++) {
+            column = fmax(column, sums[c]);
+        }
+        square = fmax(square, squares);
+    }
+    uh_arena_release(arena, mark);
+    const double up = 1 + uh_gamma((double)(outs * taps * chans + 8));
+    m->absolute = sqrt(row * up) * sqrt(column * up) * up;
+    m->simple = fmin(m->absolute, sqrt((double)taps * square * up) * up);
+}
+
+struct uh_symbol uh_map_symbol(const struct uh_map *m, struct uh_arena *arena)
+{
+    const struct uh_layer *a = m->layer;
+    const struct axis axis[2] = {axis_of(a, 0, a->in.height, arena),
+                                 axis_of(a, 1, a->in.width, arena)};
+    return (struct uh_symbol){
+        .groups = m->groups,
+        .outs = m->forth.rows,
+        .chans = m->forth.chans,
+        .taps = {axis[0].offsets, axis[1].offsets},
+        .offset = {axis[0].offset, axis[1].offset},
+        .weight =
+            spread_weights(a, m->scale, axis, m->taps, m->forth.chans, arena)};
+}
+
+static void mark_pixels(struct uh_map *m, const struct axis axis[2],
+                        struct uh_arena *arena)
+{
+    const struct uh_layer *a = m->layer;
+    const size_t r0 = axis[0].residues, r1 = axis[1].residues;
+    m->valid =
+        uh_arena_alloc(arena, axis[0].blocks * axis[1].blocks * r0 * r1, 1);
+    for (size_t i = 0; i < axis[0].blocks * axis[1].blocks; i++) {
+        const size_t t = i / axis[1].blocks + axis[0].first;
+        const size_t u = i % axis[1].blocks + axis[1].first;
+        for (size_t r = 0; r < r0 * r1; r++) {
+            const size_t y = t * a->stride[0] + axis[0].residue[r / r1];
+            const size_t x = u * a->stride[1] + axis[1].residue[r % r1];
+            m->valid[i * r0 * r1 + r] =
+                y >= a->pad[0] && y < a->pad[0] + a->in.height &&
+                x >= a->pad[1] && x < a->pad[1] + a->in.width;
+        }
+    }
+}
+
+static void make_conv(struct uh_map *m, struct uh_arena *arena)
+{
+    const struct uh_layer *a = m->layer;
+    const struct axis axis[2] = {axis_of(a, 0, a->in.height, arena),
+                                 axis_of(a, 1, a->in.width, arena)};
+    const size_t outs = a->out.channels / a->groups;
+    const size_t seen = axis[0].residues * axis[1].residues;
+    const size_t chans = seen * (a->in.channels / a->groups);
+    m->groups = a->groups;
+    m->taps = axis[0].offsets * axis[1].offsets;
+    m->tap = uh_arena_alloc(arena, m->taps, sizeof *m->tap);
+    for (size_t t = 0; t < m->taps; t++) {
+        m->tap[t][0] = (ptrdiff_t)axis[0].offset[t / axis[1].offsets] -
+                       (ptrdiff_t)axis[0].first;
+        m->tap[t][1] = (ptrdiff_t)axis[1].offset[t % axis[1].offsets] -
+                       (ptrdiff_t)axis[1].first;
+    }
+    for (int d = 0; d < 2; d++) {
+        m->residues[d] = axis[d].residues;
+        m->residue[d] = axis[d].residue;
+        m->first[d] = axis[d].first;
+    }
+    mark_pixels(m, axis, arena);
+    m->forth = (struct side){.rows = outs,
+                             .chans = chans,
+                             .high = a->out.height,
+                             .wide = a->out.width,
+                             .tall = axis[0].blocks,
+                             .broad = axis[1].blocks};
+    m->back = (struct side){.rows = chans,
+                            .chans = outs,
+                            .high = axis[0].blocks,
+                            .wide = axis[1].blocks,
+                            .tall = a->out.height,
+                            .broad = a->out.width,
+                            .back = 1};
+    struct uh_arena *scratch = uh_pool_scratch(m->pool);
+    const struct uh_mark mark = uh_arena_open(scratch);
+    const double *w =
+        spread_weights(a, m->scale, axis, m->taps, chans, scratch);
+    pack_side(&m->forth, m->kernel, m->groups, m->taps, w, arena);
+    pack_side(&m->back, m->kernel, m->groups, m->taps, w, arena);
+    measure(m, outs, m->taps, chans, w, scratch);
+    uh_arena_release(scratch, mark);
+    m->in = m->groups * chans * axis[0].blocks * axis[1].blocks;
+    m->out = uh_shape_size(a->out);
+    m->error = uh_opnorm_chain(m->taps * chans);
+    m->back_error = uh_opnorm_chain(m->taps * outs);
+}
+
+/* -- their products -------------------------------------------------------- */
+
+struct product {
+    const struct uh_map *map;
+    const struct side *side;
+    const double *x; /* one group */
+    double *y;
+    size_t tiers, strips; /* how rows, and places, are cut */
+};
+
+static void gather(const void *context, size_t j, size_t p, size_t k,
+                   double *to)
+{
+    const struct product *q = context;
+    const struct side *s = q->side;
+    const size_t row = j / s->wide, col = j % s->wide;
+    while (k > 0) {
+        const ptrdiff_t *tap = q->map->tap[p / s->chans];
+        const size_t c = p % s->chans, n = least(k, s->chans - c);
+        /* below 0 is far above, too */
+        const size_t y = row + (s->back ? -(size_t)tap[0] : (size_t)tap[0]);
+        const size_t x = col + (s->back ? -(size_t)tap[1] : (size_t)tap[1]);
+        if (y < s->tall && x < s->broad) {
+            memcpy(to, q->x + (y * s->broad + x) * s->chans + c,
+                   n * sizeof *to);
+        } else {
+            memset(to, 0, n * sizeof *to);
+        }
+        to += n;
+        p += n;
+        k -= n;
+    }
+}
+
+/* One group's rows of a tier at the places of a strip. */
+static void product_cell(void *context, size_t index, struct uh_pool *serial)
+{
+    struct product q = *(const struct product *)context;
+    const struct uh_map *m = q.map;
+    const struct side *s = q.side;
+    const size_t high = m->kernel->rows, panels = parts_of(s->rows, high);
+    const size_t depth = m->taps * s->chans, places = s->high * s->wide;
+    const size_t g = index / (q.tiers * q.strips);
+    const size_t tier = index / q.strips % q.tiers, strip = index % q.strips;
+    const size_t i0 = panels * tier / q.tiers;
+    const size_t i1 = panels * (tier + 1) / q.tiers;
+    const size_t j0 = places * strip / q.strips;
+    const size_t j1 = places * (strip + 1) / q.strips;
+    if (i0 == i1 || j0 == j1) {
+        return;
+    }
+    const size_t ldc = (i1 - i0) * high;
+    double *c =
+        uh_arena_alloc(uh_pool_scratch(serial), ldc * (j1 - j0), sizeof *c);
+    q.x += g * s->tall * s->broad * s->chans;
+    q.y += g * places * s->rows;
+    uh_opnorm_multiply(m->kernel, depth, depth,
+                       s->packed + g * panels * high * depth, i0, i1, j0, j1,
+                       gather, &q, c, ldc);
+    const size_t rows = least(s->rows, i1 * high) - i0 * high;
+    for (size_t j = j0; j < j1; j++) {
+        memcpy(q.y + j * s->rows + i0 * high, c + (j - j0) * ldc,
+               rows * sizeof *c);
+    }
+}
+
+static void convolve(const struct uh_map *m, const struct side *s,
+                     const double *x, double *y)
+{
+    const size_t places = s->high * s->wide, threads = uh_pool_threads(m->pool);
+    const size_t panels = parts_of(s->rows, m->kernel->rows);
+    struct product q = {
+        m, s, x, y, parts_of(s->rows, HIGH), parts_of(places, PLACES)};
+    const double work = (double)m->groups * (double)places * (double)s->rows *
+                        (double)(m->taps * s->chans);
+    if (work < (double)SMALL_WORK) {
+        const size_t cells = m->groups * q.tiers * q.strips;
+        struct uh_arena *scratch = uh_pool_scratch(m->pool);
+        for (size_t i = 0; i < cells; i++) {
+            const struct uh_mark mark = uh_arena_open(scratch);
+            product_cell(&q, i, m->pool);
+            uh_arena_release(scratch, mark);
+        }
+        return;
+    }
+    if (m->groups * q.tiers * q.strips < 4 * threads) {
+        q.tiers = least(panels, parts_of(q.tiers, threads) * threads);
+    }
+    uh_cells(m->pool, m->groups * q.tiers * q.strips, product_cell, &q);
+}
+
+static void hide_padding(const struct uh_map *m, double *x)
+{
+    const size_t seen = m->residues[0] * m->residues[1];
+    const size_t ins = m->forth.chans / seen;
+    const size_t places = m->forth.tall * m->forth.broad;
+    if (seen == 1 && m->layer->stride[0] == 1 && m->layer->stride[1] == 1) {
+        return;
+    }
+    for (size_t g = 0; g < m->groups; g++) {
+        for (size_t i = 0; i < places * seen; i++, x += ins) {
+            if (!m->valid[i]) {
+                memset(x, 0, ins * sizeof *x);
+            }
+        }
+    }
+}
+
+/* -- dense ------------------------------------------------------------------- */
+
+static void make_dense(struct uh_map *m, struct uh_arena *arena)
+{
+    const struct uh_layer *a = m->layer;
+    m->in = a->in.channels;
+    m->out = a->out.channels;
+    m->groups = 1;
+    m->zeros = uh_arena_alloc(arena, m->in, sizeof(float));
+    const size_t shards = parts_of(m->out, SHARD);
+    m->shard =
+        uh_arena_alloc(arena, uh_size_mul(shards, m->in), sizeof *m->shard);
+    double row = 0, column = 0, square = 0;
+    double *sums = m->shard; /* for now */
+    for (size_t o = 0; o < m->out; o++) {
+        const double scale = m->scale ? fabs((double)m->scale[o]) : 1;
+        double sum = 0;
+        for (size_t i = 0; i < m->in; i++) {
+            const double w = fabs((double)a->weight[o * m->in + i]) * scale;
+            sum += w;
+            sums[i] += w;
+            square += w * w;
+        }
+        row = fmax(row, sum);
+    }
+    for (size_t i = 0; i < m->in; i++) {
+        column = fmax(column, sums[i]);
+    }
+    const double up = 1 + uh_gamma((double)m->in * (double)m->out + 8);
+    m->absolute =
+        fmin(sqrt(row * up) * sqrt(column * up), sqrt(square * up)) * up;
+    m->simple = m->absolute;
+    const size_t terms = UH_OPNORM_SEGMENT / 16 + 8 + m->in / UH_OPNORM_SEGMENT;
+    m->error = uh_gamma((double)terms);
+    m->back_error = uh_gamma((double)(SHARD + 4 + shards));
+}
+
+struct dense {
+    const struct uh_map *map;
+    const double *x;
+    double *y, *z;
+};
+
+static void rows_of(const struct uh_map *m, size_t o,
+                    const float *rows[UH_OPNORM_ROWS])
+{
+    for (size_t r = 0; r < UH_OPNORM_ROWS; r++) {
+        rows[r] =
+            o + r < m->out ? m->layer->weight + (o + r) * m->in : m->zeros;
+    }
+}
+
+static double scale_of(const struct uh_map *m, size_t o)
+{
+    return m->scale ? (double)m->scale[o] : 1;
+}
+
+/* A few rows at a time: what they give with x, and at once, while they are in
+ * the cache, what they give back. */
+static void dense_shard(void *context, size_t index, struct uh_pool *serial)
+{
+    const struct dense *d = context;
+    const struct uh_map *m = d->map;
+    const size_t end = least((index + 1) * SHARD, m->out);
+    double *z = m->shard + index * m->in;
+    (void)serial;
+    if (d->z) {
+        memset(z, 0, m->in * sizeof *z);
+    }
+    for (size_t o = index * SHARD; o < end; o += UH_OPNORM_ROWS) {
+        const float *rows[UH_OPNORM_ROWS];
+        double t[UH_OPNORM_ROWS];
+        rows_of(m, o, rows);
+        m->kernel->dots(m->in, rows, d->x, t);
+        for (size_t r = 0; r < UH_OPNORM_ROWS && o + r < end; r++) {
+            d->y[o + r] = t[r] * scale_of(m, o + r);
+            t[r] = d->y[o + r] * scale_of(m, o + r);
+        }
+        if (d->z) {
+            m->kernel->spread(m->in, rows, t, z);
+        }
+    }
+}
+
+static void dense_sum(void *context, size_t index, struct uh_pool *serial)
+{
+    const struct dense *d = context;
+    const struct uh_map *m = d->map;
+    const size_t at = index * UH_OPNORM_SEGMENT;
+    const size_t n = least(UH_OPNORM_SEGMENT, m->in - at);
+    (void)serial;
+    memcpy(d->z + at, m->shard + at, n * sizeof *d->z);
+    for (size_t s = 1; s < parts_of(m->out, SHARD); s++) {
+        m->kernel->subtract(n, -1, m->shard + s * m->in + at, d->z + at);
+    }
+}
+
+static void dense_product(const struct uh_map *m, const double *x, double *y,
+                          double *z)
+{
+    struct dense d = {m, x, y, z};
+    uh_cells(m->pool, parts_of(m->out, SHARD), dense_shard, &d);
+    if (z) {
+        uh_cells(m->pool, parts_of(m->in, UH_OPNORM_SEGMENT), dense_sum, &d);
+    }
+}
+
+/* -- mean pooling: one channel, all are alike -------------------------------------- */
+
+/* Where a window of the axis begins and ends in the image, and its length in
+ * the padded one, as layer_pool.h divides. */
+struct window {
+    size_t from, to, length;
+};
+
+static struct window window_of(const struct uh_layer *a, int d, size_t o,
+                               size_t size)
+{
+    const size_t low = o * a->stride[d], pad = a->pad[d];
+    const size_t high = least(low + a->kernel[d], size + 2 * pad);
+    return (struct window){low > pad ? low - pad : 0,
+                           high > pad ? least(high - pad, size) : 0,
+                           high - low};
+}
+
+static void mean_product(const struct uh_map *m, int back, const double *x,
+                         double *y)
+{
+    const struct uh_layer *a = m->layer;
+    const size_t wide = a->in.width;
+    memset(y, 0, (back ? m->in : m->out) * sizeof *y);
+    for (size_t o = 0; o < m->out; o++) {
+        const struct window h = window_of(a, 0, o / a->out.width, a->in.height);
+        const struct window v = window_of(a, 1, o % a->out.width, wide);
+        const double count = (double)(h.length * v.length);
+        const double given = back ? x[o] / count : 0;
+        double sum = 0;
+        for (size_t i = h.from; i < h.to; i++) {
+            for (size_t j = v.from; j < v.to; j++) {
+                if (back) {
+                    y[i * wide + j] += given;
+                } else {
+                    sum += x[i * wide + j];
+                }
+            }
+        }
+        if (!back) {
+            y[o] = sum / count;
+        }
+    }
+}
+
+static void make_mean(struct uh_map *m, struct uh_arena *arena)
+{
+    const struct uh_layer *a = m->layer;
+    m->in = a->in.height * a->in.width;
+    m->out = a->out.height * a->out.width;
+    m->groups = 1;
+    struct uh_mark mark = uh_arena_open(arena);
+    double *x = uh_arena_alloc(arena, m->in + m->out, sizeof *x), most = 0;
+    double *y = x + m->in;
+    for (size_t i = 0; i < m->out; i++) {
+        y[i] = 1;
+    }
+    mean_product(m, 1, y, x); /* sums of columns; those of rows are at most 1 */
+    for (size_t i = 0; i < m->in; i++) {
+        most = fmax(most, x[i]);
+    }
+    uh_arena_release(arena, mark);
+    const size_t terms = a->kernel[0] * a->kernel[1] + 4;
+    m->error = m->back_error = uh_gamma((double)terms);
+    m->simple = m->absolute = sqrt(most) * (1 + uh_gamma((double)terms));
+}
+
+/* -- maps ----------------------------------------------------------------------------- */
+
+struct uh_map *uh_map_of(const struct uh_layer *layer, const float *scale,
+                         struct uh_pool *pool, struct uh_arena *arena)
+{
+    struct uh_map *m = uh_arena_alloc(arena, 1, sizeof *m);
+    m->kind = layer->kind;
+    m->layer = layer;
+    m->scale = scale;
+    m->pool = pool;
+    m->kernel = uh_opnorm_kernel_of(uh_kernel_choice());
+    switch (layer->kind) {
+    case UH_DENSE:
+        make_dense(m, arena);
+        break;
+    case UH_CONV:
+        make_conv(m, arena);
+        break;
+    case UH_MEANPOOL:
+        make_mean(m, arena);
+        break;
+    default:
+        uh_broken_contract(__func__, "the layer is a matrix", "%s",
+                           uh_kind_word(layer->kind));
+    }
+    return m;
+}
+
+void uh_map_apply(const struct uh_map *m, const double *x, double *y)
+{
+    if (m->kind == UH_CONV) {
+        convolve(m, &m->forth, x, y);
+    } else if (m->kind == UH_DENSE) {
+        dense_product(m, x, y, NULL);
+    } else {
+        mean_product(m, 0, x, y);
+    }
+}
+
+void uh_map_gram(const struct uh_map *m, const double *x, double *y, double *z)
+{
+    if (m->kind == UH_DENSE) {
+        dense_product(m, x, y, z);
+        return;
+    }
+    uh_map_apply(m, x, y);
+    if (m->kind == UH_CONV) {
+        convolve(m, &m->back, y, z);
+        hide_padding(m, z);
+    } else {
+        mean_product(m, 1, y, z);
+    }
+}
+
+/* Visits the pixels of the layer's input that the map has. */
+static void exchange(const struct uh_map *m, double *own, double *layers,
+                     int inwards)
+{
+    const struct uh_layer *a = m->layer;
+    if (m->kind != UH_CONV) {
+        memcpy(inwards ? own : layers, inwards ? layers : own,
+               m->in * sizeof *own);
+        return;
+    }
+    const size_t r1 = m->residues[1], seen = m->residues[0] * r1;
+    const size_t ins = m->forth.chans / seen, wide = m->forth.broad;
+    const size_t plane = a->in.height * a->in.width;
+    const size_t places = m->forth.tall * wide;
+    for (size_t at = 0; at < m->groups * places * seen; at++) {
+        const size_t g = at / (places * seen), i = at / seen % places;
+        const size_t r = at % seen;
+        if (!m->valid[i * seen + r]) {
+            continue;
+        }
+        const size_t y = (i / wide + m->first[0]) * a->stride[0] +
+                         m->residue[0][r / r1] - a->pad[0];
+        const size_t x = (i % wide + m->first[1]) * a->stride[1] +
+                         m->residue[1][r % r1] - a->pad[1];
+        for (size_t c = 0; c < ins; c++) {
+            double *there =
+                layers + (g * ins + c) * plane + y * a->in.width + x;
+            double *here = own + at * ins + c;
+            *(inwards ? here : there) = inwards ? *there : *here;
+        }
+    }
+}
+
+void uh_map_import(const struct uh_map *m, const double *v, double *x)
+{
+    memset(x, 0, m->in * sizeof *x);
+    exchange(m, x, (double *)(size_t)v, 1);
+}
+
+void uh_map_export(const struct uh_map *m, const double *x, double *v)
+{
+    memset(v, 0, uh_shape_size(m->layer->in) * sizeof *v);
+    exchange(m, (double *)(size_t)x, v, 0);
+}
+
+size_t uh_map_in(const struct uh_map *m)
+{
+    return m->in;
+}
+
+size_t uh_map_out(const struct uh_map *m)
+{
+    return m->out;
+}
+
+double uh_map_absolute(const struct uh_map *m)
+{
+    return m->absolute;
+}
+
+double uh_map_simple(const struct uh_map *m)
+{
+    return m->simple;
+}
+
+double uh_map_error(const struct uh_map *m)
+{
+    return m->error;
+}
+
+/* A'(A x + e) + e': |A'e| and |e'| each, and a little for their product. */
+double uh_map_gram_error(const struct uh_map *m)
+{
+    return (m->error + m->back_error) * (1 + 1e-6);
+}
+
+const struct uh_opnorm_kernel *uh_map_kernel(const struct uh_map *m)
+{
+    return m->kernel;
+}
+
+struct uh_pool *uh_map_pool(const struct uh_map *m)
+{
+    return m->pool;
+}

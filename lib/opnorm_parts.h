@@ -1,0 +1,216 @@
+/* opnorm_parts.h: what opnorm's files share; internal to opnorm.  Floor 4.
+ *
+ * A map is a linear layer made ready for many products in double.  Its vectors
+ * have an order of their own: of a convolution, group by group, places, and
+ * at each place the channels; with stride s a place of the input is a block of
+ * s x s pixels, their channels one after the other (polyphase).  Pixels that
+ * no window sees are left out, and the norm is the same.
+ */
+#ifndef UH_OPNORM_PARTS_H
+#define UH_OPNORM_PARTS_H
+
+#include "arena.h"
+#include "cells.h"
+#include "layer.h"
+#include "mat.h"
+#include "opnorm.h"
+
+#include <stddef.h>
+
+#define UH_UNIT 0x1p-53 /* of rounding, double */
+
+/* -- kernels ------------------------------------------------------------- */
+
+enum {
+    UH_OPNORM_DEPTH = 64,                 /* of a block of a sum */
+    UH_OPNORM_STEP = UH_OPNORM_DEPTH + 8, /* between columns of a panel of b */
+    UH_OPNORM_SEGMENT = 2048, /* entries of a vector that are summed at once */
+    UH_OPNORM_ROWS = 4        /* rows of a dense map done together */
+};
+
+struct uh_opnorm_kernel {
+    size_t rows, cols; /* of the largest tile; rows a multiple of 4 */
+    /* c[j * ldc + i] += the chain s = fma(a[p * rows + i], b[j * STEP + p], s)
+     * over p < k <= DEPTH from +0, for i < rows, j < cols. */
+    void (*tile)(size_t k, const double *a, const double *b, size_t cols,
+                 double *c, size_t ldc);
+    /* sum[r] = rows[r] . x for r < ROWS.  A segment at a time: 16 partial
+     * sums (entry i goes to sum i mod 16), each product and each sum rounded,
+     * folded in halves 8, 4, 2, 1; the segments one after the other. */
+    void (*dots)(size_t n, const float *const rows[UH_OPNORM_ROWS],
+                 const double *x, double sum[UH_OPNORM_ROWS]);
+    /* z += t[r] rows[r], r ascending, each product and each sum rounded. */
+    void (*spread)(size_t n, const float *const rows[UH_OPNORM_ROWS],
+                   const double t[UH_OPNORM_ROWS], double *z);
+    /* x . y of at most SEGMENT doubles, in the same 16 sums. */
+    double (*dot)(size_t n, const double *x, const double *y);
+    /* y -= c x */
+    void (*subtract)(size_t n, double c, const double *x, double *y);
+};
+
+const struct uh_opnorm_kernel *uh_opnorm_kernel_of(enum uh_kernel kernel);
+
+/* c (columns of height ldc) += a b, a packed by uh_opnorm_pack, b handed over
+ * in columns: fill(context, j, p, k, to) writes b[p .. p + k)[j] to to[0 .. k).
+ * Rows of a: from panel i0 to i1; columns j0 to j1 of b, column j at c + (j -
+ * j0) ldc, whose entries are the rows from panel i0 on and need
+ * (i1 - i0) kernel->rows places.  Only the first `used` of the depth terms are
+ * summed. */
+typedef void uh_opnorm_fill(const void *context, size_t j, size_t p, size_t k,
+                            double *to);
+void uh_opnorm_multiply(const struct uh_opnorm_kernel *kernel, size_t depth,
+                        size_t used, const double *packed, size_t i0, size_t i1,
+                        size_t j0, size_t j1, uh_opnorm_fill *fill,
+                        const void *context, double *c, size_t ldc);
+
+/* Relative error of a sum of products of so many terms, in units of |a| |b|:
+ * blocks of DEPTH by fma, one after the other (Higham, 2nd ed., 3.1). */
+double uh_opnorm_chain(size_t depth);
+
+/* gamma_k = k u / (1 - k u), with room for its own rounding. */
+double uh_gamma(double k);
+
+/* -- vectors ----------------------------------------------------------------- */
+
+/* Sum of squares, segment by segment; its relative error, and the norm's, is
+ * at most uh_norm_error(n). */
+double uh_norm(const struct uh_opnorm_kernel *kernel, size_t n,
+               const double *x);
+double uh_norm_error(size_t n);
+
+/* -- maps --------------------------------------------------------------------- */
+
+struct uh_map;
+
+struct uh_map *uh_map_of(const struct uh_layer *layer, const float *scale,
+                         struct uh_pool *pool, struct uh_arena *arena);
+
+/* Entries of the map's own input and output. */
+size_t uh_map_in(const struct uh_map *map);
+size_t uh_map_out(const struct uh_map *map);
+
+/* An upper bound of the norm of |A|, entry by entry; and of A by Frobenius and
+ * by the sums of rows and columns.  0: the map is zero. */
+double uh_map_absolute(const struct uh_map *map);
+double uh_map_simple(const struct uh_map *map);
+
+/* y = A x; |error| <= uh_map_error * absolute * |x|. */
+void uh_map_apply(const struct uh_map *map, const double *x, double *y);
+
+/* z = A'A x; |error| <= uh_map_gram_error * absolute * |A| * |x|; y is room
+ * for A x. */
+void uh_map_gram(const struct uh_map *map, const double *x, double *y,
+                 double *z);
+double uh_map_error(const struct uh_map *map);
+double uh_map_gram_error(const struct uh_map *map);
+
+/* From the layer's order of its input to the map's and back (pixels that no
+ * window sees become 0). */
+void uh_map_import(const struct uh_map *map, const double *v, double *x);
+void uh_map_export(const struct uh_map *map, const double *x, double *v);
+
+const struct uh_opnorm_kernel *uh_map_kernel(const struct uh_map *map);
+struct uh_pool *uh_map_pool(const struct uh_map *map);
+
+/* -- proofs ---------------------------------------------------------------------- */
+
+/* Room for uh_below: entries of packed. */
+size_t uh_below_room(size_t n);
+
+/* Whether the factorization of tau - g ran to its end; then the largest
+ * eigenvalue of g is at most tau + *slack.  g is n x n, its columns one after
+ * the other; the lower triangle is read, what is above it is overwritten. */
+int uh_below(const struct uh_opnorm_kernel *kernel, struct uh_pool *pool,
+             size_t n, double *g, double tau, double *packed, double *slack);
+
+/* Upper bounds of the norm, or INFINITY.  guess is a little below it: where
+ * the search begins.  uh_prove_small takes any map. */
+double uh_prove_small(const struct uh_map *map, double guess);
+double uh_prove_dense(const struct uh_layer *layer, const float *scale,
+                      double absolute, double guess, struct uh_pool *pool);
+double uh_prove_conv(const struct uh_map *map, double guess);
+
+/* What uh_prove_conv needs: the taps of one group as matrices, weight[(o taps
+ * + t) chans + c] for outputs o of group g, in scratch. */
+struct uh_symbol {
+    size_t groups, outs, chans, taps[2]; /* taps: rows, columns */
+    const size_t *offset[2];             /* of each tap row, tap column */
+    const double *weight;                /* (groups outs, taps, chans) */
+};
+struct uh_symbol uh_map_symbol(const struct uh_map *map,
+                               struct uh_arena *arena);
+
+/* -- Lanczos --------------------------------------------------------------- */
+
+enum { UH_KRYLOV_KNOWN = 48 }; /* vectors taken out at most */
+
+/* A run of Lanczos for PSP, S = A'A, P the projection beside the vectors that
+ * were taken out. */
+struct uh_krylov {
+    const struct uh_map *map;
+    const struct uh_opnorm_kernel *kernel;
+    struct uh_arena *arena;
+    size_t dim, steps, most;
+    double *alpha, *beta;
+    double *residual;  /* bounds of |P f_j|, product and projection apart */
+    double *leak;      /* of |Y'v_j| */
+    double **basis;    /* steps + 1 */
+    size_t known;      /* taken out */
+    double **out;      /* (known) Y, orthonormal nearly */
+    double inside;     /* a: at least the largest eigenvalue of Y'SY; 0 */
+    double across;     /* rho: at least |PSY|; 0 */
+    double *y, *z, *w; /* A v, A'A v, what is left of it */
+    double *sum;       /* (parts, columns) */
+    size_t columns;
+    double scale; /* of w when it becomes v */
+    double *mix;  /* of out, then of the basis: (known + most) */
+};
+
+/* A run of at most so many steps, with the vectors of out taken out. */
+struct uh_krylov uh_krylov_open(const struct uh_map *map, size_t most,
+                                size_t known, double **out,
+                                struct uh_arena *arena);
+
+/* v_1 from any vector: its part beside Y, divided by its norm.  0: there is
+ * none. */
+int uh_krylov_start(struct uh_krylov *run, const double *vector);
+
+/* One step; 0 where the space, or the number of steps, is used up. */
+int uh_krylov_step(struct uh_krylov *run);
+
+/* The relation of step j, for given alpha, beta and basis, measured. */
+void uh_krylov_measure(struct uh_krylov *run, size_t j);
+
+/* At most P(|y'v_1| >= delta) fails: delta, with the rounding of v_1. */
+double uh_krylov_delta(size_t dim, double failure);
+
+/* Whether tau, and all above, is refuted as eigenvalue of PSP. */
+int uh_krylov_refutes(const struct uh_krylov *run, double delta, double tau);
+
+/* Nearly the least tau >= low that is refuted; INFINITY: not even high is. */
+double uh_krylov_least(const struct uh_krylov *run, double delta, double low,
+                       double high);
+
+/* A bound of S's largest eigenvalue from one of PSP's. */
+double uh_krylov_whole(const struct uh_krylov *run, double tau);
+
+/* Ritz value number i from the top, 0 the largest; i < steps. */
+double uh_krylov_value(const struct uh_krylov *run, size_t i);
+
+/* The coordinates (count, steps) of the Ritz vectors of the largest values. */
+void uh_krylov_vectors(const struct uh_krylov *run, size_t count,
+                       const double *value, double *s);
+
+/* w = sum of s_j v_j */
+void uh_krylov_combine(struct uh_krylov *run, const double *s);
+
+/* -- layers ---------------------------------------------------------------- */
+
+/* uh_opnorm_layer with the start vector's stream by its full name. */
+struct uh_opnorm uh_opnorm_named(const struct uh_layer *layer,
+                                 const float *scale,
+                                 const struct uh_opnorm_options *options,
+                                 const char *stream, struct uh_pool *pool,
+                                 struct uh_arena *arena);
+
+#endif
