@@ -2,6 +2,7 @@
 #include "opnorm.h"
 
 #include "die.h"
+#include "fmath.h"
 #include "layer_norm.h"
 #include "opnorm_parts.h"
 #include "stream.h"
@@ -103,6 +104,28 @@ static double largest_scale(const struct uh_layer *layer)
         most = fmax(most, fabs((double)(float)scale));
     }
     return most;
+}
+
+/* Local response normalization y_c = x_c s_c^-beta, s_c = k + alpha / n times
+ * the squares near c.  Its Jacobian is diag(s^-beta) less rows of length at most
+ * 2 beta (s - k) s^(-beta-1) <= k^-beta 2 (beta / (beta + 1))^(beta+1), largest
+ * at s = k (beta + 1) / beta; a channel is in at most n of them.  At 0 it is
+ * k^-beta. */
+static struct uh_opnorm lrn_bounds(const struct uh_layer *layer)
+{
+    const double k = (double)layer->value, beta = (double)layer->beta;
+    if (!(k > 0) || !(beta >= 0) || layer->alpha < 0) {
+        return (struct uh_opnorm){.upper = (double)INFINITY,
+                                  .upper_proved = (double)INFINITY};
+    }
+    const double least_scale = uh_exp(-beta * uh_log(k));
+    const double ratio =
+        beta > 0 ? uh_exp((beta + 1) * uh_log(beta / (beta + 1))) : 0;
+    const double most = 1 + 2 * ratio * sqrt((double)layer->kernel[0]);
+    const double bound = least_scale * most * (1 + 1e-12);
+    return (struct uh_opnorm){.lower = least_scale * (1 - 1e-12),
+                              .upper = bound,
+                              .upper_proved = bound};
 }
 
 /* The constants of theory; -1: the layer is a matrix. */
@@ -388,6 +411,9 @@ struct uh_opnorm uh_opnorm_named(const struct uh_layer *layer,
                                  struct uh_arena *arena)
 {
     const struct settings s = settings_of(options);
+    if (layer->kind == UH_LRN) {
+        return lrn_bounds(layer);
+    }
     const double known = constant_of(layer);
     if (known >= 0) {
         return constant(known);
@@ -411,10 +437,12 @@ struct uh_opnorm uh_opnorm_named(const struct uh_layer *layer,
         out.upper_proved = prove(layer, scale, map, out.lower, pool);
     }
     if ((s.bounds & UH_OPNORM_UPPER) &&
-        fmin(out.upper_proved, simple) <= out.upper) {
+        !(out.upper < fmin(out.upper_proved, simple))) {
         out.upper = fmin(out.upper_proved, simple);
         out.failure = 0;
     }
+    UH_REQUIRE(out.lower <= out.upper && out.lower <= out.upper_proved,
+               "%.17g, %.17g, %.17g", out.lower, out.upper, out.upper_proved);
     if (!(s.bounds & UH_OPNORM_LOWER)) {
         out.lower = 0;
     }

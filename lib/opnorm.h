@@ -121,7 +121,8 @@ struct uh_opnorm {
 /* The norm of one layer (of a batchnorm: at rest).  relu, tanh, softplus 1,
  * sigmoid 1/4, leakyrelu max(1, |slope|), elu max(1, |alpha|); maxpool: the
  * root of the largest number of windows that share a pixel, which a picture
- * with that one pixel attains; flatten, mark, from 1.  add and cat are the
+ * with that one pixel attains; flatten, mark, from 1; lrn from k^-beta (lower)
+ * to that times 1 + 2 (beta / (beta + 1))^(beta+1) sqrt(size).  add and cat are the
  * graph's (uh_opnorm_net): here a broken contract.
  * scale, unless NULL, multiplies output channel c of a dense or conv layer by
  * scale[c], as a batchnorm behind it does. */
@@ -155,16 +156,17 @@ uh_opnorm_check(const struct uh_layer *layer, const float *scale,
  * folded into that layer's norms, and its own are 1. */
 struct uh_opnorm_net {
     size_t layers;
-    struct uh_opnorm *layer; /* of add (and cat): the block that it closes, from
+    struct uh_opnorm *
+        layer; /* without their runs; of add (and cat): the block that it closes, from
                                 the tensor where its ways part: sum (root of the
                                 sum of squares) of the ways' bounds; lower 0 */
-    double product_upper;    /* layers' upper along the graph; fails with at
+    double product_upper; /* layers' upper along the graph; fails with at
                                 most the sum of their failures */
-    double network_lower;    /* largest gain |J'u| of a gradient found, u a unit
+    double network_lower; /* largest gain |J'u| of a gradient found, u a unit
                                 vector, by ascent from seeded points; computed
                                 in float32, less 2^-16 of it: measured */
-    double network_upper;    /* layers' upper_proved along the graph */
-    double failure;          /* of product_upper */
+    double network_upper; /* layers' upper_proved along the graph */
+    double failure;       /* of product_upper */
 };
 
 struct uh_opnorm_net uh_opnorm_net(const struct uh_net *net,

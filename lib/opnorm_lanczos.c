@@ -471,46 +471,79 @@ void uh_krylov_combine(struct uh_krylov *r, const double *s)
 
 /* -- what is taken out -------------------------------------------------------- */
 
-/* With R = S Y - Y diag(theta) and Y'Y = I + E: |PSY| <= |R| / sqrt(1 - |E|),
- * and Y'SY is diag(theta) (I + E) + Y'R up to the root of I + E on both
- * sides. */
+/* Nearly the least bound of the largest eigenvalue of a small symmetric matrix
+ * that a factorization proves. */
+static double top_of(const struct uh_krylov *r, size_t n, double *h)
+{
+    struct uh_arena *scratch = uh_pool_scratch(uh_map_pool(r->map));
+    const struct uh_mark mark = uh_arena_open(scratch);
+    double *room = uh_arena_alloc(scratch, uh_below_room(n), sizeof *room);
+    double low = 0, high = 0, slack = 0, bound = (double)INFINITY;
+    for (size_t i = 0; i < n; i++) {
+        low = fmax(low, h[i * n + i]);
+    }
+    high = low * (1 + 1e-12);
+    for (int pass = 0; pass < 120 && high > low * (1 + 1e-14); pass++) {
+        if (uh_below(r->kernel, uh_map_pool(r->map), n, h, high, room,
+                     &slack)) {
+            bound = high + slack;
+            high = low + (high - low) / 2;
+        } else if (isfinite(bound)) {
+            low = high;
+            high = (high + bound) / 2;
+        } else {
+            high = low + 4 * (high - low);
+        }
+    }
+    uh_arena_release(scratch, mark);
+    return bound;
+}
+
+/* With H = Y'SY, R = S Y - Y H and Y'Y = I + E: |PSY| <= |R| / sqrt(1 - |E|),
+ * and the largest eigenvalue within the span of Y is at most H's divided by
+ * 1 - |E|. */
 static void measure_known(struct uh_krylov *r)
 {
-    const double error = uh_norm_error(r->dim), m = (double)r->known;
+    const double error = uh_norm_error(r->dim);
+    const size_t m = r->known;
     const double product = uh_map_gram_error(r->map) * uh_map_absolute(r->map) *
                            uh_map_simple(r->map);
-    double apart = 0, skew = 0, residual = 0, top = 0;
-    for (size_t i = 0; i < r->known; i++) {
+    double apart = 0, residual = 0, largest = 0;
+    struct uh_arena *scratch = uh_pool_scratch(uh_map_pool(r->map));
+    const struct uh_mark mark = uh_arena_open(scratch);
+    double *h = uh_arena_alloc(scratch, m * m, sizeof *h);
+    for (size_t i = 0; i < m; i++) {
         memcpy(r->z, r->out[i], r->dim * sizeof *r->z);
         each_part(r, project_product);
-        for (size_t k = 0; k < r->known; k++) {
+        for (size_t k = 0; k < m; k++) {
             const double e = summed(r, k) - (i == k);
             apart += e * e;
         }
         uh_map_gram(r->map, r->out[i], r->y, r->z);
         each_part(r, project_product);
-        const double theta = summed(r, i);
-        top = fmax(top, theta);
-        for (size_t at = 0; at < r->dim; at += PART) {
-            r->kernel->subtract(least(PART, r->dim - at), theta, r->out[i] + at,
-                                r->z + at);
+        for (size_t k = 0; k < m; k++) {
+            h[i * m + k] = summed(r, k);
+            largest = fmax(largest, fabs(h[i * m + k]));
+        }
+        for (size_t k = 0; k < m; k++) {
+            for (size_t at = 0; at < r->dim; at += PART) {
+                r->kernel->subtract(least(PART, r->dim - at), h[i * m + k],
+                                    r->out[k] + at, r->z + at);
+            }
         }
         const double norm = uh_norm(r->kernel, r->dim, r->z);
         residual += norm * norm;
-        each_part(r, project_product);
-        for (size_t k = 0; k < r->known; k++) {
-            const double part = summed(r, k);
-            skew += part * part;
-        }
     }
-    const double e = (sqrt(apart) + m * error) * (1 + 1e-6);
-    const double rounding = sqrt(m) * (product + 4 * UH_UNIT * top) * 1.01;
-    const double all = (sqrt(residual) + rounding) * (1 + 1e-6);
+    const double count = (double)m;
+    const double e = (sqrt(apart) + count * error) * (1 + 1e-6);
+    const double rounding =
+        count * (product + (count + 4) * UH_UNIT * largest) * 1.01;
     UH_REQUIRE(e < 0.5, "vectors that are not orthonormal: %g", e);
-    r->across = all / sqrt(1 - e) * (1 + 1e-6);
-    r->inside = (top * (1 + e) +
-                 (sqrt(skew) + rounding + m * error * all) * (1 + 1e-6)) /
-                (1 - e) * (1 + 8 * UH_UNIT);
+    r->across = (sqrt(residual) + rounding) / sqrt(1 - e) * (1 + 1e-6);
+    const double dots = count * error * largest * 2;
+    r->inside =
+        (top_of(r, m, h) + dots + rounding) / (1 - e) * (1 + 8 * UH_UNIT);
+    uh_arena_release(scratch, mark);
 }
 
 struct uh_krylov uh_krylov_open(const struct uh_map *map, size_t most,

@@ -56,7 +56,7 @@ static const float *scales_of(const struct uh_layer *norm,
 
 static int joins(enum uh_kind kind)
 {
-    return kind == UH_ADD;
+    return kind == UH_ADD || kind == UH_CAT;
 }
 
 /* Where the two ways that layer i joins parted. */
@@ -73,7 +73,15 @@ static size_t parting(const struct uh_net *net, size_t i)
 
 static double joined(const struct uh_net *net, size_t i, const double *slot)
 {
-    return slot[i] + slot[net->layer[i].source + 1];
+    const double here = slot[i], there = slot[net->layer[i].source + 1];
+    return net->layer[i].kind == UH_ADD ? here + there
+                                        : sqrt(here * here + there * there);
+}
+
+/* A product of bounds, rounded up; 0 times what is unbounded is 0. */
+static double times(double a, double b)
+{
+    return a == 0 || b == 0 ? 0 : a * b * (1 + 4 * UH_UNIT);
 }
 
 /* The bound of the whole; slots get those of the outputs; blocks are set. */
@@ -87,14 +95,11 @@ static double along(const struct uh_net *net, struct uh_opnorm *layer,
         if (kind == UH_FROM) {
             slot[i + 1] = slot[net->layer[i].source + 1];
         } else if (joins(kind)) {
-            slot[i + 1] = joined(net, i, slot) * (1 + 2 * UH_UNIT);
+            slot[i + 1] = joined(net, i, slot) * (1 + 4 * UH_UNIT);
             const double before = slot[parting(net, i)];
-            set(&layer[i],
-                before > 0 ? slot[i + 1] / before * (1 + 2 * UH_UNIT) : 0);
+            set(&layer[i], before > 0 ? times(slot[i + 1], 1 / before) : 0);
         } else {
-            const double by = norm(&layer[i]);
-            slot[i + 1] =
-                slot[i] > 0 && by > 0 ? slot[i] * by * (1 + 2 * UH_UNIT) : 0;
+            slot[i + 1] = times(slot[i], norm(&layer[i]));
         }
     }
     return slot[net->layers];
@@ -260,6 +265,17 @@ static double work_of(const struct uh_net *net)
     return work;
 }
 
+/* Runs are large: of a network's layers only the vectors stay. */
+static void keep_vector(struct uh_opnorm *out, struct uh_arena *arena)
+{
+    if (out->vector) {
+        double *v = uh_arena_alloc_raw(arena, out->dim, sizeof *v);
+        memcpy(v, out->vector, out->dim * sizeof *v);
+        out->vector = v;
+    }
+    out->run = (struct uh_lanczos){.steps = out->run.steps};
+}
+
 /* -- the whole --------------------------------------------------------------- */
 
 struct uh_opnorm_net uh_opnorm_net(const struct uh_net *net,
@@ -282,8 +298,11 @@ struct uh_opnorm_net uh_opnorm_net(const struct uh_net *net,
         const float *scale = scales_of(norm_behind(net, i), arena);
         const char *stream =
             uh_arena_format(arena, "%s/%zu", options->stream, i);
-        *out = uh_opnorm_named(layer, scale, options, stream, pool, arena);
+        struct uh_arena *own = uh_arena_new();
+        *out = uh_opnorm_named(layer, scale, options, stream, pool, own);
         whole.failure += out->failure;
+        keep_vector(out, arena);
+        uh_arena_free(&own);
     }
     double *slot = uh_arena_alloc(arena, net->layers + 1, sizeof *slot);
     whole.product_upper = along(net, whole.layer, upper_of, set_upper, slot);
