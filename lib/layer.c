@@ -13,7 +13,9 @@
 
 enum {
     CHUNK = 4096, /* entries that are worth a cell of their own */
-    BLOCK = 16
+    LANES = 4,
+    TAKE_ROWS = 28, /* of a dense layer's weights: two of the largest tiles */
+    TAKE_COLUMNS = 1024
 };
 
 static const char *const words[] = {
@@ -33,32 +35,34 @@ int uh_kind_pointwise(enum uh_kind kind)
 
 /* -- entry by entry ------------------------------------------------------ */
 
-/* In blocks of a constant size, which compilers vectorize. */
-static void relu(size_t n, const float *restrict x, float *restrict y)
+/* Entries side by side, in the compilers' own terms: their vectorizers make a
+ * branch of the comparison, which random entries mispredict. */
+typedef float lanes __attribute__((vector_size(LANES * sizeof(float))));
+typedef int32_t lane_bits __attribute__((vector_size(LANES * sizeof(float))));
+
+/* y = x > 0 ? dy : 0 of n <= LANES entries. */
+static inline void pass_positive(size_t n, const float *x, const float *dy,
+                                 float *y)
 {
-    size_t i = 0;
-    for (; i + BLOCK <= n; i += BLOCK) {
-        for (size_t j = i; j < i + BLOCK; j++) {
-            y[j] = x[j] > 0 ? x[j] : 0;
-        }
-    }
-    for (; i < n; i++) {
-        y[i] = x[i] > 0 ? x[i] : 0;
-    }
+    lanes a = {0}, b = {0};
+    memcpy(&a, x, n * sizeof *x);
+    memcpy(&b, dy, n * sizeof *dy);
+    lane_bits passed = (lane_bits)b & (a > 0);
+    memcpy(y, &passed, n * sizeof *y);
 }
 
-static void relu_backward(size_t n, const float *restrict x,
-                          const float *restrict dy, float *restrict dx)
+static void relu_backward(size_t n, const float *x, const float *dy, float *dx)
 {
     size_t i = 0;
-    for (; i + BLOCK <= n; i += BLOCK) {
-        for (size_t j = i; j < i + BLOCK; j++) {
-            dx[j] = x[j] > 0 ? dy[j] : 0;
-        }
+    for (; i + LANES <= n; i += LANES) {
+        pass_positive(LANES, x + i, dy + i, dx + i);
     }
-    for (; i < n; i++) {
-        dx[i] = x[i] > 0 ? dy[i] : 0;
-    }
+    pass_positive(n - i, x + i, dy + i, dx + i);
+}
+
+static void relu(size_t n, const float *x, float *y)
+{
+    relu_backward(n, x, x, y);
 }
 
 static void point_forward(const struct uh_layer *layer, size_t n,
@@ -148,15 +152,28 @@ static void dense_forward(const struct uh_layer *layer, struct uh_pool *pool,
              out);
 }
 
+static void add(size_t n, const float *from, float *to)
+{
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        lanes a, b;
+        memcpy(&a, from + i, sizeof a);
+        memcpy(&b, to + i, sizeof b);
+        b += a;
+        memcpy(to + i, &b, sizeof b);
+    }
+    for (; i < n; i++) {
+        to[i] += from[i];
+    }
+}
+
 static void dense_backward(const struct uh_layer *layer, struct uh_pool *pool,
                            size_t n, const float *x, const float *dy,
                            float *dweight, float *dbias, float *dx)
 {
     size_t in = layer->in.channels, out = layer->out.channels;
     for (size_t s = 0; dbias && s < n; s++) {
-        for (size_t o = 0; o < out; o++) {
-            dbias[o] += dy[s * out + o];
-        }
+        add(out, dy + s * out, dbias);
     }
     if (dweight) {
         uh_sgemm(pool, UH_TN, out, in, n, dy, out, x, in, UH_FROM_C, dweight,
@@ -314,4 +331,73 @@ void uh_layer_backward(const struct uh_layer *layer, struct uh_pool *pool,
     if (dx || dweight || dbias) {
         backward(layer, pool, n, x, y, notes, dy, dweight, dbias, dx);
     }
+}
+
+/* -- gradients that are taken part by part ---------------------------------- */
+
+struct taking {
+    const struct uh_layer *layer;
+    size_t n;
+    const float *x, *dy;
+    const struct uh_taker *taker;
+    size_t row_blocks, columns; /* blocks of rows; columns of a block */
+};
+
+/* A block of the gradient to a dense layer's weights. */
+static void take_block(void *context, size_t index, struct uh_pool *serial)
+{
+    const struct taking *t = context;
+    size_t in = t->layer->in.channels, out = t->layer->out.channels;
+    size_t row = index % t->row_blocks * TAKE_ROWS;
+    size_t column = index / t->row_blocks * t->columns;
+    size_t rows = out - row < TAKE_ROWS ? out - row : TAKE_ROWS;
+    size_t columns = in - column < t->columns ? in - column : t->columns;
+    float *block = uh_arena_alloc_raw(uh_pool_scratch(serial), rows * columns,
+                                      sizeof *block);
+    uh_sgemm(serial, UH_TN, rows, columns, t->n, t->dy + row, out,
+             t->x + column, in, UH_FROM_ZERO, block, columns);
+    for (size_t i = 0; i < rows; i++) {
+        t->taker->take(t->taker->context,
+                       t->layer->weight_at + (row + i) * in + column, columns,
+                       block + i * columns);
+    }
+}
+
+static void take_dense(const struct taking *t, struct uh_pool *pool)
+{
+    size_t in = t->layer->in.channels, out = t->layer->out.channels;
+    struct taking blocks = *t;
+    size_t parts = (in + TAKE_COLUMNS - 1) / TAKE_COLUMNS;
+    blocks.columns = (in + parts - 1) / parts;
+    blocks.row_blocks = (out + TAKE_ROWS - 1) / TAKE_ROWS;
+    uh_cells(pool, parts * blocks.row_blocks, take_block, &blocks);
+    float *bias = uh_arena_alloc(uh_pool_scratch(pool), out, sizeof *bias);
+    dense_backward(t->layer, pool, t->n, t->x, t->dy, NULL, bias, NULL);
+    t->taker->take(t->taker->context, t->layer->bias_at, out, bias);
+}
+
+void uh_layer_backward_to(const struct uh_layer *layer, struct uh_pool *pool,
+                          size_t n, const float *x, const float *y,
+                          const struct uh_layer_notes *notes, const float *dy,
+                          const struct uh_taker *taker, float *dx)
+{
+    struct uh_arena *scratch = uh_pool_scratch(pool);
+    struct uh_mark mark = uh_arena_open(scratch);
+    if (layer->kind == UH_DENSE) {
+        struct taking taking = {layer, n, x, dy, taker, 0, 0};
+        if (dx) {
+            dense_backward(layer, pool, n, x, dy, NULL, NULL, dx);
+        }
+        take_dense(&taking, pool);
+    } else {
+        float *dweight =
+            uh_arena_alloc(scratch, layer->weight_count, sizeof *dweight);
+        float *dbias =
+            uh_arena_alloc(scratch, layer->bias_count, sizeof *dbias);
+        uh_layer_backward(layer, pool, n, x, y, notes, dy, dweight, dbias, dx);
+        taker->take(taker->context, layer->weight_at, layer->weight_count,
+                    dweight);
+        taker->take(taker->context, layer->bias_at, layer->bias_count, dbias);
+    }
+    uh_arena_release(scratch, mark);
 }

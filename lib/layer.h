@@ -114,6 +114,22 @@ void uh_layer_backward(const struct uh_layer *layer, struct uh_pool *pool,
                        const struct uh_layer_notes *notes, const float *dy,
                        float *dweight, float *dbias, float *dx);
 
+/* Who takes gradients to parameters, part by part: take() gets those of the
+ * entries at .. at+count-1 of the parameter block once nothing reads the
+ * entries any more, so that it may change them.  It is called from several
+ * threads at once, for each entry once. */
+struct uh_taker {
+    void (*take)(void *context, size_t at, size_t count, const float *gradient);
+    void *context;
+};
+
+/* uh_layer_backward for a layer with parameters; their gradients, from +0, go
+ * to the taker.  Those of a dense layer are never whole in memory. */
+void uh_layer_backward_to(const struct uh_layer *layer, struct uh_pool *pool,
+                          size_t n, const float *x, const float *y,
+                          const struct uh_layer_notes *notes, const float *dy,
+                          const struct uh_taker *taker, float *dx);
+
 /* Whether a convolution and the max-pool behind it can be done in one: windows
  * side by side, of at most 9 places, all inside; a convolution without groups
  * and dilation. */

@@ -311,9 +311,14 @@ void uh_net_forward(const struct uh_net *net, struct uh_pool *pool, size_t n,
  * slot 0 the input.  NULL: nothing has arrived yet. */
 struct backward {
     const struct uh_net *net;
+    const struct uh_trace *trace;
+    struct uh_pool *pool;
     size_t count;
     struct uh_arena *arena;
     float **slot;
+    float *dparameters;           /* NULL: not wanted, or for the taker */
+    const struct uh_taker *taker; /* or NULL */
+    int dx_wanted;
 };
 
 /* A gradient that arrives: the array becomes the slot's, or is added to what
@@ -343,15 +348,30 @@ static float *copy_of(struct backward *b, size_t size, const float *d)
 
 /* Whether any layer that holds parameters comes before slot, or the gradient
  * to the input is wanted anyway. */
-static int wanted(const struct uh_net *net, size_t slot, int to_parameters,
-                  int to_input)
+static int wanted(const struct backward *b, size_t slot)
 {
+    int to_parameters = b->dparameters || b->taker;
     for (size_t i = 0; to_parameters && i < slot; i++) {
-        if (net->layer[i].weight_count) {
+        if (b->net->layer[i].weight_count) {
             return 1;
         }
     }
-    return to_input;
+    return b->dx_wanted;
+}
+
+/* Hands gradients of a layer over; NULL: they are 0. */
+static void hand_over(struct backward *b, const struct uh_layer *layer,
+                      const float *dweight, const float *dbias)
+{
+    struct uh_mark mark = uh_arena_open(b->arena);
+    if (!dweight) {
+        dweight = uh_arena_alloc(b->arena, layer->weight_count, sizeof(float));
+        dbias = uh_arena_alloc(b->arena, layer->bias_count, sizeof(float));
+    }
+    const struct uh_taker *taker = b->taker;
+    taker->take(taker->context, layer->weight_at, layer->weight_count, dweight);
+    taker->take(taker->context, layer->bias_at, layer->bias_count, dbias);
+    uh_arena_release(b->arena, mark);
 }
 
 /* Entries first .. first+size-1 of each sample of d, which has `all`. */
@@ -367,32 +387,60 @@ static float *part_of(struct backward *b, size_t all, size_t first, size_t size,
 
 /* Back through a pool and the convolution before it, layer i, whose outputs
  * the trace does not have. */
-static void back_through_both(struct backward *b, struct uh_pool *pool,
-                              const struct uh_trace *trace, size_t i,
-                              float *dparameters, int dx_wanted)
+static void back_through_both(struct backward *b, size_t i)
 {
     const struct uh_layer *conv = &b->net->layer[i];
     size_t in = uh_size_mul(b->count, uh_shape_size(conv->in));
-    int go_on = wanted(b->net, i, dparameters != NULL, dx_wanted);
-    float *dx = go_on ? fresh(b, in) : NULL;
+    float *dx = wanted(b, i) ? fresh(b, in) : NULL;
+    float *dweight = NULL, *dbias = NULL;
+    if (b->dparameters) {
+        dweight = b->dparameters + conv->weight_at;
+        dbias = b->dparameters + conv->bias_at;
+    } else if (b->taker) {
+        dweight = uh_arena_alloc(b->arena, conv->weight_count, sizeof(float));
+        dbias = uh_arena_alloc(b->arena, conv->bias_count, sizeof(float));
+    }
     uh_layer_joined_backward(
-        conv, conv + 1, pool, b->count, input_of(b->net, trace, i),
-        trace->notes[i + 1].choice, b->slot[i + 2],
-        dparameters ? dparameters + conv->weight_at : NULL,
-        dparameters ? dparameters + conv->bias_at : NULL, dx);
+        conv, conv + 1, b->pool, b->count, input_of(b->net, b->trace, i),
+        b->trace->notes[i + 1].choice, b->slot[i + 2], dweight, dbias, dx);
+    if (b->taker) {
+        hand_over(b, conv, dweight, dbias);
+    }
     if (dx) {
         arrive(b, i, in, dx);
     }
 }
 
-static void back_through(struct backward *b, struct uh_pool *pool,
-                         const struct uh_trace *trace, size_t i,
-                         float *dparameters, int dx_wanted)
+/* Back through layer i, which has parameters, or acts entry by entry, or is a
+ * pool; returns the gradient to its input, NULL if it is not wanted. */
+static float *back_through_one(struct backward *b, size_t i)
+{
+    const struct uh_layer *layer = &b->net->layer[i];
+    const struct uh_trace *trace = b->trace;
+    const float *x = input_of(b->net, trace, i), *y = trace->out[i];
+    const struct uh_layer_notes *notes = &trace->notes[i];
+    const float *dy = b->slot[i + 1];
+    size_t in = uh_size_mul(b->count, uh_shape_size(layer->in));
+    float *dx = wanted(b, i) ? fresh(b, in) : NULL;
+    if (b->taker && layer->weight_count) {
+        uh_layer_backward_to(layer, b->pool, b->count, x, y, notes, dy,
+                             b->taker, dx);
+        return dx;
+    }
+    int own = b->dparameters && layer->weight_count;
+    if (dx || own) {
+        uh_layer_backward(layer, b->pool, b->count, x, y, notes, dy,
+                          own ? b->dparameters + layer->weight_at : NULL,
+                          own ? b->dparameters + layer->bias_at : NULL, dx);
+    }
+    return dx;
+}
+
+static void back_through(struct backward *b, size_t i)
 {
     const struct uh_layer *layer = &b->net->layer[i];
     float *dy = b->slot[i + 1];
     size_t in = uh_size_mul(b->count, uh_shape_size(layer->in));
-    int go_on = wanted(b->net, i, dparameters != NULL, dx_wanted);
     switch (layer->kind) {
     case UH_FLATTEN:
     case UH_MARK:
@@ -414,14 +462,7 @@ static void back_through(struct backward *b, struct uh_pool *pool,
         break;
     }
     default: {
-        float *dx = go_on ? fresh(b, in) : NULL;
-        int own = dparameters && layer->weight_count;
-        if (dx || own) {
-            uh_layer_backward(layer, pool, b->count, input_of(b->net, trace, i),
-                              trace->out[i], &trace->notes[i], dy,
-                              own ? dparameters + layer->weight_at : NULL,
-                              own ? dparameters + layer->bias_at : NULL, dx);
-        }
+        float *dx = back_through_one(b, i);
         if (dx) {
             arrive(b, i, in, dx);
         }
@@ -429,34 +470,54 @@ static void back_through(struct backward *b, struct uh_pool *pool,
     }
 }
 
-void uh_net_backward_from(const struct uh_net *net, struct uh_pool *pool,
-                          const struct uh_trace *trace, size_t layer,
-                          const float *dy, float *dparameters, float *dx)
+/* Backward from the output of a layer; the rest of b is what is wanted. */
+static void sweep(struct backward *b, size_t layer, const float *dy, float *dx)
 {
+    const struct uh_net *net = b->net;
     UH_REQUIRE(layer < net->layers, "layer %zu of %zu", layer, net->layers);
-    struct uh_arena *scratch = uh_pool_scratch(pool);
-    struct uh_mark mark = uh_arena_open(scratch);
-    struct backward b = {net, trace->count, scratch, NULL};
-    b.slot = uh_arena_alloc(scratch, net->layers + 1, sizeof *b.slot);
-    size_t out =
-        uh_size_mul(trace->count, uh_shape_size(net->layer[layer].out));
-    b.slot[layer + 1] = copy_of(&b, out, dy);
+    b->arena = uh_pool_scratch(b->pool);
+    struct uh_mark mark = uh_arena_open(b->arena);
+    b->count = b->trace->count;
+    b->dx_wanted = dx != NULL;
+    b->slot = uh_arena_alloc(b->arena, net->layers + 1, sizeof *b->slot);
+    size_t out = uh_size_mul(b->count, uh_shape_size(net->layer[layer].out));
+    b->slot[layer + 1] = copy_of(b, out, dy);
     for (size_t i = layer + 1; i-- > 0;) {
-        if (b.slot[i + 1] && i > 0 && !trace->out[i - 1]) {
-            back_through_both(&b, pool, trace, i - 1, dparameters, dx != NULL);
-        } else if (b.slot[i + 1]) {
-            back_through(&b, pool, trace, i, dparameters, dx != NULL);
+        if (b->slot[i + 1] && i > 0 && !b->trace->out[i - 1]) {
+            back_through_both(b, --i);
+        } else if (b->slot[i + 1]) {
+            back_through(b, i);
+        } else if (b->taker && net->layer[i].weight_count) {
+            hand_over(b, &net->layer[i], NULL, NULL);
         }
     }
     if (dx) {
-        size_t in = uh_size_mul(trace->count, uh_shape_size(net->in));
-        if (b.slot[0]) {
-            memcpy(dx, b.slot[0], in * sizeof *dx);
+        size_t in = uh_size_mul(b->count, uh_shape_size(net->in));
+        if (b->slot[0]) {
+            memcpy(dx, b->slot[0], in * sizeof *dx);
         } else {
             memset(dx, 0, in * sizeof *dx);
         }
     }
-    uh_arena_release(scratch, mark);
+    uh_arena_release(b->arena, mark);
+}
+
+void uh_net_backward_from(const struct uh_net *net, struct uh_pool *pool,
+                          const struct uh_trace *trace, size_t layer,
+                          const float *dy, float *dparameters, float *dx)
+{
+    struct backward b = {
+        .net = net, .trace = trace, .pool = pool, .dparameters = dparameters};
+    sweep(&b, layer, dy, dx);
+}
+
+void uh_net_backward_to(const struct uh_net *net, struct uh_pool *pool,
+                        const struct uh_trace *trace, const float *dy,
+                        const struct uh_taker *taker)
+{
+    struct backward b = {
+        .net = net, .trace = trace, .pool = pool, .taker = taker};
+    sweep(&b, net->layers - 1, dy, NULL);
 }
 
 void uh_net_backward(const struct uh_net *net, struct uh_pool *pool,

@@ -141,6 +141,14 @@ void uh_net_backward_from(const struct uh_net *net, struct uh_pool *pool,
                           const struct uh_trace *trace, size_t layer,
                           const float *dy, float *dparameters, float *dx);
 
+/* Backward from the last layer; the gradient to the parameters, from +0, goes
+ * to the taker (layer.h) part by part, each when the sweep needs the parameters
+ * no more, so that an optimizer may change them at once: the parameters' memory
+ * is passed through once instead of three times. */
+void uh_net_backward_to(const struct uh_net *net, struct uh_pool *pool,
+                        const struct uh_trace *trace, const float *dy,
+                        const struct uh_taker *taker);
+
 /* A copy of the net in which every batchnorm that directly follows a dense or
  * conv layer is folded into its weights (in double, rounded once), so that it
  * computes the same function at rest up to rounding with fewer layers. */

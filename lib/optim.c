@@ -7,7 +7,9 @@
 
 enum {
     CELL = 1 << 15, /* parameters of a cell */
-    LANES = 32      /* parameters at a time */
+    LANES = 4,      /* parameters at a time */
+    LINE = 16,      /* those that come from memory together, mostly */
+    AHEAD = 256     /* parameters to ask for before they are needed */
 };
 
 void uh_optim_start(struct uh_optim *optim, size_t count,
@@ -41,85 +43,85 @@ void uh_optim_resume(struct uh_optim *optim, uint64_t steps)
     }
 }
 
-/* A step under way. */
+/* A step under way, or a part of one that begins at parameter `begin`. */
 struct update {
     const struct uh_optim *optim;
     size_t shards;
-    const float *const *gradient;
+    const float *const *gradient; /* of parameter begin and those behind */
     float *w;
+    size_t begin;
     float rate; /* adam: rate / (1 - beta1^t) */
     float root; /* adam: sqrt(1 - beta2^t) */
 };
 
-/* The functions below are called with n = LANES but for the last few
- * parameters, so that compilers see a constant and vectorize. */
+/* Parameters side by side, in the compilers' own terms: their vectorizers
+ * cannot know that the arrays do not overlap. */
+typedef float lanes __attribute__((vector_size(LANES * sizeof(float))));
 
-static inline void sum_shards(const struct update *u, size_t at, size_t n,
-                              float g[LANES])
+#define INLINE static inline __attribute__((always_inline))
+
+/* n = LANES but for the last few parameters. */
+INLINE lanes load(size_t n, const float *from)
 {
-    memcpy(g, u->gradient[0] + at, n * sizeof *g);
+    lanes x = {0};
+    memcpy(&x, from, n * sizeof *from);
+    return x;
+}
+
+INLINE void store(size_t n, float *to, lanes x)
+{
+    memcpy(to, &x, n * sizeof *to);
+}
+
+INLINE lanes roots(lanes x)
+{
+    lanes y;
+    for (size_t i = 0; i < LANES; i++) {
+        y[i] = sqrtf(x[i]);
+    }
+    return y;
+}
+
+INLINE void update(const struct update *u, size_t at, size_t n)
+{
+    const struct uh_optim *o = u->optim;
+    lanes w = load(n, u->w + at), g = load(n, u->gradient[0] + (at - u->begin));
     for (size_t s = 1; s < u->shards; s++) {
-        const float *more = u->gradient[s] + at;
-        for (size_t i = 0; i < n; i++) {
-            g[i] += more[i];
-        }
+        g += load(n, u->gradient[s] + (at - u->begin));
     }
-}
-
-static inline void decay(const struct update *u, size_t at, size_t n,
-                         float g[LANES])
-{
-    const float *w = u->w + at;
-    for (size_t i = 0; i < n; i++) {
-        g[i] += u->optim->decay * w[i];
+    if (o->decay != 0) {
+        g += o->decay * w;
     }
-}
-
-static inline void sgd(const struct update *u, size_t at, size_t n,
-                       const float *restrict g)
-{
-    float *restrict w = u->w + at;
-    const float rate = u->rate, momentum = u->optim->momentum;
-    if (!u->optim->first) {
-        for (size_t i = 0; i < n; i++) {
-            w[i] -= rate * g[i];
-        }
-        return;
-    }
-    float *restrict v = u->optim->first + at;
-    for (size_t i = 0; i < n; i++) {
-        v[i] = momentum * v[i] + g[i];
-        w[i] -= rate * v[i];
-    }
-}
-
-static inline void adam(const struct update *u, size_t at, size_t n,
-                        const float *restrict g)
-{
-    float *restrict w = u->w + at;
-    float *restrict m = u->optim->first + at;
-    float *restrict v = u->optim->second + at;
-    const float b1 = u->optim->beta1, b2 = u->optim->beta2;
-    const float c1 = 1 - b1, c2 = 1 - b2, epsilon = u->optim->epsilon;
-    const float rate = u->rate, root = u->root;
-    for (size_t i = 0; i < n; i++) {
-        m[i] = b1 * m[i] + c1 * g[i];
-        v[i] = b2 * v[i] + c2 * g[i] * g[i];
-        w[i] -= rate * m[i] / (sqrtf(v[i]) / root + epsilon);
-    }
-}
-
-static inline void update(const struct update *u, size_t at, size_t n)
-{
-    float g[LANES];
-    sum_shards(u, at, n, g);
-    if (u->optim->decay != 0) {
-        decay(u, at, n, g);
-    }
-    if (u->optim->rule == UH_ADAM) {
-        adam(u, at, n, g);
+    if (o->rule == UH_ADAM) {
+        lanes m = load(n, o->first + at), v = load(n, o->second + at);
+        m = o->beta1 * m + (1 - o->beta1) * g;
+        v = o->beta2 * v + (1 - o->beta2) * g * g;
+        w -= u->rate * m / (roots(v) / u->root + o->epsilon);
+        store(n, o->first + at, m);
+        store(n, o->second + at, v);
+    } else if (o->first) {
+        lanes v = o->momentum * load(n, o->first + at) + g;
+        w -= u->rate * v;
+        store(n, o->first + at, v);
     } else {
-        sgd(u, at, n, g);
+        w -= u->rate * g;
+    }
+    store(n, u->w + at, w);
+}
+
+static void update_range(const struct update *u, size_t at, size_t end)
+{
+    const struct update mine = *u; /* nothing else writes it */
+    const float *first = u->optim->first ? u->optim->first : u->w;
+    for (; at + LANES <= end; at += LANES) {
+        if (at % LINE == 0) {
+            __builtin_prefetch(mine.w + at + AHEAD, 1);
+            __builtin_prefetch(first + at + AHEAD, 1);
+        }
+        update(&mine, at, LANES);
+    }
+    if (at < end) {
+        update(&mine, at, end - at);
     }
 }
 
@@ -128,24 +130,42 @@ static void update_cell(void *context, size_t index, struct uh_pool *serial)
     (void)serial;
     const struct update *u = context;
     size_t at = index * CELL, end = at + CELL;
-    end = end < u->optim->count ? end : u->optim->count;
-    for (; at + LANES <= end; at += LANES) {
-        update(u, at, LANES);
+    update_range(u, at, end < u->optim->count ? end : u->optim->count);
+}
+
+static struct update update_of(const struct uh_optim *optim, size_t begin,
+                               size_t shards, const float *const gradient[],
+                               float *parameters)
+{
+    UH_REQUIRE(shards > 0, "no gradient");
+    struct update u = {optim, shards,      gradient, parameters,
+                       begin, optim->rate, 1};
+    if (optim->rule == UH_ADAM) {
+        u.rate = (float)((double)optim->rate / (1 - optim->power1));
+        u.root = (float)sqrt(1 - optim->power2);
     }
-    if (at < end) {
-        update(u, at, end - at);
-    }
+    return u;
+}
+
+void uh_optim_begin(struct uh_optim *optim)
+{
+    count_step(optim);
+}
+
+void uh_optim_part(const struct uh_optim *optim, size_t at, size_t count,
+                   size_t shards, const float *const gradient[],
+                   float *parameters)
+{
+    UH_REQUIRE(at <= optim->count && count <= optim->count - at,
+               "parameters %zu to %zu of %zu", at, at + count, optim->count);
+    struct update u = update_of(optim, at, shards, gradient, parameters);
+    update_range(&u, at, at + count);
 }
 
 void uh_optim_step(struct uh_optim *optim, struct uh_pool *pool, size_t shards,
                    const float *const gradient[], float *parameters)
 {
-    UH_REQUIRE(shards > 0, "no gradient");
     count_step(optim);
-    struct update u = {optim, shards, gradient, parameters, optim->rate, 1};
-    if (optim->rule == UH_ADAM) {
-        u.rate = (float)((double)optim->rate / (1 - optim->power1));
-        u.root = (float)sqrt(1 - optim->power2);
-    }
+    struct update u = update_of(optim, 0, shards, gradient, parameters);
     uh_cells(pool, (optim->count + CELL - 1) / CELL, update_cell, &u);
 }

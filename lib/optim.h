@@ -42,4 +42,13 @@ void uh_optim_resume(struct uh_optim *optim, uint64_t steps);
 void uh_optim_step(struct uh_optim *optim, struct uh_pool *pool, size_t shards,
                    const float *const gradient[], float *parameters);
 
+/* The same step in parts, for gradients that are never whole in memory: begin
+ * counts it, then each part moves the parameters at .. at+count-1, whose
+ * gradients begin at gradient[s][0].  Several threads may do parts at once;
+ * all together have every parameter once. */
+void uh_optim_begin(struct uh_optim *optim);
+void uh_optim_part(const struct uh_optim *optim, size_t at, size_t count,
+                   size_t shards, const float *const gradient[],
+                   float *parameters);
+
 #endif

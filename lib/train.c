@@ -30,7 +30,7 @@ struct uh_train uh_train_defaults(void)
 
 /* What a shard leaves behind. */
 struct shard {
-    float *gradient; /* (parameter_count) */
+    float *gradient; /* (parameter_count); NULL if it is the only shard */
     float *batch;    /* (state_count): mean and variance per batchnorm */
     size_t count;    /* samples */
     double loss;     /* sum over them */
@@ -78,9 +78,31 @@ static void move_statistics(struct uh_net *net, const struct shard *shard)
     }
 }
 
-static void shard_cell(void *context, size_t index, struct uh_pool *pool)
+static void take_part(void *context, size_t at, size_t count,
+                      const float *gradient)
 {
     const struct training *t = context;
+    uh_optim_part(&t->optim, at, count, 1, &gradient, t->net->parameters);
+}
+
+/* The gradients of a shard; those of the only one are used up as they come,
+ * unless the loss says that the training ends here. */
+static void go_back(struct training *t, struct shard *shard,
+                    struct uh_pool *pool, const struct uh_trace *trace,
+                    const float *dy)
+{
+    if (shard->gradient) {
+        uh_net_backward(t->net, pool, trace, dy, shard->gradient, NULL);
+    } else if (isfinite(shard->loss)) {
+        uh_optim_begin(&t->optim);
+        uh_net_backward_to(t->net, pool, trace, dy,
+                           &(struct uh_taker){take_part, t});
+    }
+}
+
+static void shard_cell(void *context, size_t index, struct uh_pool *pool)
+{
+    struct training *t = context;
     struct shard *shard = &t->shard[index];
     size_t begin = index * t->count / t->how->shards;
     size_t end = (index + 1) * t->count / t->how->shards;
@@ -88,7 +110,9 @@ static void shard_cell(void *context, size_t index, struct uh_pool *pool)
     size_t n = shard->count = end - begin;
     shard->loss = 0;
     shard->correct = 0;
-    memset(shard->gradient, 0, t->net->parameter_count * sizeof(float));
+    if (shard->gradient) {
+        memset(shard->gradient, 0, t->net->parameter_count * sizeof(float));
+    }
     if (n == 0) {
         return;
     }
@@ -107,7 +131,7 @@ static void shard_cell(void *context, size_t index, struct uh_pool *pool)
     shard->loss =
         uh_loss_softmax(n, classes, logits, labels, 1.0 / (double)t->count, dy);
     shard->correct = uh_loss_correct(n, classes, logits, labels);
-    uh_net_backward(t->net, pool, &trace, dy, shard->gradient, NULL);
+    go_back(t, shard, pool, &trace, dy);
     keep_statistics(t->net, &trace, shard->batch);
     uh_arena_release(scratch, mark);
 }
@@ -186,8 +210,10 @@ static struct training begin(struct uh_net *net, const struct uh_dataset *data,
     t.shard = uh_arena_alloc(arena, how->shards, sizeof *t.shard);
     t.gradient = uh_arena_alloc(arena, how->shards, sizeof *t.gradient);
     for (size_t s = 0; s < how->shards; s++) {
-        t.shard[s].gradient =
-            uh_arena_alloc_raw(arena, net->parameter_count, sizeof(float));
+        if (how->shards > 1) {
+            t.shard[s].gradient =
+                uh_arena_alloc_raw(arena, net->parameter_count, sizeof(float));
+        }
         t.shard[s].batch =
             uh_arena_alloc(arena, net->state_count, sizeof(float));
         t.gradient[s] = t.shard[s].gradient;
@@ -225,6 +251,7 @@ static enum uh_status run_steps(struct training *t, struct uh_pool *pool,
         t->count = t->count < how->batch ? t->count : how->batch;
         double loss;
         size_t correct;
+        t->optim.rate = how->rates ? how->rates[epoch] : how->optim.rate;
         run_shards(t, pool, &loss, &correct);
         if (!isfinite(loss)) {
             return uh_fail(error, UH_NOT_FINITE,
@@ -236,9 +263,10 @@ static enum uh_status run_steps(struct training *t, struct uh_pool *pool,
         for (size_t s = 0; s < how->shards; s++) {
             move_statistics(t->net, &t->shard[s]);
         }
-        t->optim.rate = how->rates ? how->rates[epoch] : how->optim.rate;
-        uh_optim_step(&t->optim, pool, how->shards, t->gradient,
-                      t->net->parameters);
+        if (how->shards > 1) {
+            uh_optim_step(&t->optim, pool, how->shards, t->gradient,
+                          t->net->parameters);
+        }
         about->step = step + 1;
         about->loss += loss;
         about->correct += correct;

@@ -6,9 +6,10 @@
  * floor((s+1) n / shards) - 1.  Each shard's gradient of the mean loss of the
  * mini-batch is computed in order of its samples, then shards are added in
  * order.  The number of shards is a constant of the experiment: threads change
- * no bit, shards do.  With one shard the products are threaded (wide dense
- * nets), with more the shards are (convolutions).  Batchnorm takes its
- * statistics over a shard.
+ * no bit, shards do.  With one shard the products are threaded and gradients
+ * are used up as they come (wide dense nets: their parameters are bound by
+ * memory), with more the shards are threaded (convolutions).  Batchnorm takes
+ * its statistics over a shard.
  */
 #ifndef UH_TRAIN_H
 #define UH_TRAIN_H
@@ -62,8 +63,9 @@ struct uh_train uh_train_defaults(void);
  *          checkpoint ends with the same bits; after_step is then called only
  *          for the steps done now.  A checkpoint of a finished training gives
  *          its result at once, or is trained on where epochs is larger now.
- * Memory   from arena, for the duration: shards parameter blocks, the
- *          optimizer's arrays; activations from the pool's scratch.
+ * Memory   from arena, for the duration: a parameter block per shard if there
+ *          are two or more, the optimizer's arrays; activations from the pool's
+ *          scratch.
  * Returns  UH_OK
  *          UH_NOT_FINITE  the loss became NaN or infinite; error names the
  *                         step, net is as it was then

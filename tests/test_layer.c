@@ -420,6 +420,36 @@ static void a_maximum_goes_to_the_first_of_equals(void **state)
     uh_arena_free(&arena);
 }
 
+static void
+relu_is_zero_at_and_below_zero_and_has_slope_zero_there(void **state)
+{
+    (void)state;
+    const float x[] = {0, -0.0F, -1, 2, NAN, -INFINITY, INFINITY, 1e-45F, 3};
+    const float want[] = {0, 0, 0, 2, 0, 0, INFINITY, 1e-45F, 3};
+    enum { COUNT = sizeof x / sizeof *x };
+    struct uh_arena *arena = uh_arena_new();
+    struct uh_pool *pool = uh_pool_open(1);
+    for (size_t n = 1; n <= COUNT; n++) {
+        struct uh_net net =
+            uh_net_make(uh_arena_format(arena, "input %zu; relu", n), arena);
+        float y[COUNT + 1], dx[COUNT + 1], dy[COUNT];
+        y[n] = dx[n] = 7; /* not to be touched */
+        for (size_t i = 0; i < n; i++) {
+            dy[i] = (float)i + 1;
+        }
+        uh_layer_forward(&net.layer[0], pool, 1, x, y, NULL);
+        uh_layer_backward(&net.layer[0], pool, 1, x, y, NULL, dy, NULL, NULL,
+                          dx);
+        assert_memory_equal(y, want, n * sizeof *y);
+        for (size_t i = 0; i < n; i++) {
+            assert_true(dx[i] == (want[i] > 0 ? dy[i] : 0));
+        }
+        assert_true(y[n] == 7 && dx[n] == 7);
+    }
+    uh_pool_close(&pool);
+    uh_arena_free(&arena);
+}
+
 static void padding_never_wins_and_counts_as_zeros_in_a_mean(void **state)
 {
     (void)state;
@@ -473,6 +503,8 @@ int main(void)
         cmocka_unit_test(a_pair_that_does_not_fit_is_not_joined),
         cmocka_unit_test(a_sample_alone_gives_the_same_bits_as_in_a_batch),
         cmocka_unit_test(a_maximum_goes_to_the_first_of_equals),
+        cmocka_unit_test(
+            relu_is_zero_at_and_below_zero_and_has_slope_zero_there),
         cmocka_unit_test(padding_never_wins_and_counts_as_zeros_in_a_mean),
         cmocka_unit_test(running_statistics_follow_the_batches),
     };

@@ -566,6 +566,76 @@ static void threads_and_batches_change_no_bit(void **state)
     }
 }
 
+/* Gradients that are taken: where they went, and how often.  The parameters
+ * are spoiled at once: nothing may need them any more. */
+struct taken {
+    float *gradient, *parameters;
+    unsigned *times;
+    size_t count;
+};
+
+static void take(void *context, size_t at, size_t count, const float *gradient)
+{
+    struct taken *t = context; /* parts of several threads are disjoint */
+    for (size_t i = 0; i < count && at + i < t->count; i++) {
+        t->gradient[at + i] = gradient[i];
+        t->times[at + i]++;
+        t->parameters[at + i] = NAN;
+    }
+}
+
+static void check_taken(const char *arch, size_t threads)
+{
+    struct scene s = scene_of(arch);
+    struct uh_pool *pool = uh_pool_open(threads);
+    size_t p = s.net.parameter_count;
+    float *want = uh_arena_alloc(s.arena, p, sizeof *want);
+    float *too = uh_arena_alloc(s.arena, p, sizeof *too);
+    struct taken t = {uh_arena_alloc(s.arena, p, sizeof(float)),
+                      s.net.parameters,
+                      uh_arena_alloc(s.arena, p, sizeof(unsigned)), p};
+    struct uh_trace whole =
+        uh_net_trace(&s.net, pool, SAMPLES, s.x, 1, s.arena);
+    struct uh_trace lean =
+        uh_net_trace_lean(&s.net, pool, SAMPLES, s.x, s.arena);
+    assert_memory_equal(whole.out[s.net.layers - 1], lean.out[s.net.layers - 1],
+                        s.out * sizeof(float));
+    uh_net_backward(&s.net, pool, &whole, s.dy, want, NULL);
+    uh_net_backward(&s.net, pool, &lean, s.dy, too, NULL);
+    assert_memory_equal(too, want, p * sizeof(float));
+    uh_net_backward_to(&s.net, pool, &lean, s.dy, &(struct uh_taker){take, &t});
+    for (size_t i = 0; i < p; i++) {
+        if (t.times[i] != 1) {
+            fail_msg("%s: parameter %zu was taken %u times", arch, i,
+                     t.times[i]);
+        }
+    }
+    assert_memory_equal(t.gradient, want, p * sizeof(float));
+    uh_pool_close(&pool);
+    uh_arena_free(&s.arena);
+}
+
+static void a_taker_gets_the_gradient_bit_for_bit_and_once(void **state)
+{
+    (void)state;
+    const char *const more[] = {
+        "input 1500; dense 60; relu; dense 3", /* several blocks */
+        "input 2100; dense 29; dense 2",       /* odd ones */
+        "input 5; dense 4; mark a; dense 3; from a; dense 2", /* a dead end */
+        "input 2 9 9; conv 3 3 3; maxpool 2; relu; mark a; conv 3 3 3 pad=1; "
+        "maxpool 1; add a; conv 4 2 2; maxpool 2; flatten; dense 3",
+        "input 1 6 6; mark a; conv 2 3 3; maxpool 2; from a; flatten; dense 3",
+    };
+    for (size_t threads = 1; threads <= 3; threads += 2) {
+        for (size_t k = 0; k < sizeof nets / sizeof *nets; k++) {
+            check_taken(nets[k], threads);
+        }
+        for (size_t k = 0; k < sizeof more / sizeof *more; k++) {
+            check_taken(more[k], threads);
+        }
+    }
+}
+
 static void the_output_of_any_layer_can_be_had(void **state)
 {
     (void)state;
@@ -678,6 +748,7 @@ int main(void)
         cmocka_unit_test(the_twin_is_the_derivative_by_central_differences),
         cmocka_unit_test(the_gradient_agrees_with_its_double_twin),
         cmocka_unit_test(threads_and_batches_change_no_bit),
+        cmocka_unit_test(a_taker_gets_the_gradient_bit_for_bit_and_once),
         cmocka_unit_test(the_output_of_any_layer_can_be_had),
         cmocka_unit_test(folding_removes_batchnorm_and_keeps_the_function),
         cmocka_unit_test(a_concatenation_begins_with_the_kept_channels),

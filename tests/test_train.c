@@ -160,6 +160,42 @@ static void optimizers_are_those_of_the_textbook(void **state)
     }
 }
 
+static void a_step_in_parts_is_the_step(void **state)
+{
+    (void)state;
+    for (size_t r = 0; r < sizeof rules / sizeof *rules; r++) {
+        struct uh_arena *arena = uh_arena_new();
+        struct uh_pool *pool = uh_pool_open(1);
+        struct uh_stream s = uh_stream_open("test/optim/parts/%zu", r);
+        struct uh_optim whole = rules[r].optim, parts = rules[r].optim;
+        uh_optim_start(&whole, COUNT, arena);
+        uh_optim_start(&parts, COUNT, arena);
+        float *w = uh_arena_alloc(arena, COUNT, sizeof *w);
+        float *again = uh_arena_alloc(arena, COUNT, sizeof *w);
+        float *g[2];
+        for (size_t k = 0; k < 2; k++) {
+            g[k] = uh_arena_alloc(arena, COUNT, sizeof *g[k]);
+            for (size_t i = 0; i < COUNT; i++) {
+                g[k][i] = uh_stream_uniformf(&s) - 0.3F;
+            }
+        }
+        for (int t = 0; t < 3; t++) {
+            uh_optim_step(&whole, pool, 2, (const float *const *)g, w);
+            uh_optim_begin(&parts);
+            for (size_t at = 0, n; at < COUNT; at += n) {
+                n = uh_stream_below(&s, 999);
+                n = n < COUNT - at ? n : COUNT - at;
+                const float *part[2] = {g[0] + at, g[1] + at};
+                uh_optim_part(&parts, at, n, 2, part, again);
+            }
+            assert_memory_equal(w, again, COUNT * sizeof *w);
+        }
+        assert_int_equal(whole.steps, parts.steps);
+        uh_pool_close(&pool);
+        uh_arena_free(&arena);
+    }
+}
+
 /* -- training -------------------------------------------------------------------- */
 
 enum { SAMPLES = 230, CLASSES = 3 };
@@ -373,22 +409,36 @@ static void running_statistics_see_every_shard_in_order(void **state)
     uh_arena_free(&arena);
 }
 
+static void keep_digest(void *context, const struct uh_net *net,
+                        const struct uh_train_step *step)
+{
+    (void)step;
+    uh_net_digest(net, context);
+}
+
 static void a_diverging_training_is_reported(void **state)
 {
     (void)state;
-    struct uh_arena *arena = uh_arena_new();
-    struct uh_pool *pool = uh_pool_open(1);
-    struct uh_dataset data = bars(arena, "train");
-    struct uh_net net = uh_net_make(DENSE, arena);
-    struct uh_error error;
-    struct uh_train how = settings(2);
-    how.optim.rate = 1e30F;
-    uh_net_init(&net, "test/train/init");
-    assert_int_equal(uh_train(&net, pool, &data, &how, arena, &error),
-                     UH_NOT_FINITE);
-    assert_non_null(strstr(error.text, "finite loss"));
-    uh_pool_close(&pool);
-    uh_arena_free(&arena);
+    for (size_t shards = 1; shards <= 2; shards++) {
+        struct uh_arena *arena = uh_arena_new();
+        struct uh_pool *pool = uh_pool_open(1);
+        struct uh_dataset data = bars(arena, "train");
+        struct uh_net net = uh_net_make(DENSE, arena);
+        struct uh_error error;
+        struct uh_train how = settings(shards);
+        char last[65], now[65];
+        how.optim.rate = 1e30F;
+        how.after_step = keep_digest;
+        how.context = last;
+        uh_net_init(&net, "test/train/init");
+        assert_int_equal(uh_train(&net, pool, &data, &how, arena, &error),
+                         UH_NOT_FINITE);
+        assert_non_null(strstr(error.text, "finite loss"));
+        uh_net_digest(&net, now);
+        assert_string_equal(now, last); /* as it was then */
+        uh_pool_close(&pool);
+        uh_arena_free(&arena);
+    }
 }
 
 /* -- checkpoints ---------------------------------------------------------------- */
@@ -412,7 +462,7 @@ static void a_killed_training_resumes_to_the_same_bits(void **state)
     (void)state;
     struct uh_stream s = uh_stream_open("test/train/kill");
     for (int adam = 0; adam < 2; adam++) {
-        struct uh_train how = settings(3);
+        struct uh_train how = settings(adam ? 1 : 3);
         char whole[65], resumed[65];
         how.optim.rule = adam ? UH_ADAM : UH_SGD;
         how.optim.rate = adam ? 0.01F : 0.05F;
@@ -506,6 +556,7 @@ int main(void)
         cmocka_unit_test(the_loss_is_log_sum_exp_less_the_label),
         cmocka_unit_test(a_nan_logit_gives_a_nan_loss),
         cmocka_unit_test(optimizers_are_those_of_the_textbook),
+        cmocka_unit_test(a_step_in_parts_is_the_step),
         cmocka_unit_test(threads_change_no_bit_and_shards_do),
         cmocka_unit_test(training_learns_and_reports_each_step),
         cmocka_unit_test(a_step_is_the_gradient_of_the_mean_loss),
