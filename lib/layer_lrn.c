@@ -2,6 +2,8 @@
 #include "layer_lrn.h"
 #include "fmath.h"
 
+#include <math.h>
+
 /* The sum of v over the channels from c - before to c + after that exist. */
 static double window_sum(size_t channels, size_t c, size_t before, size_t after,
                          const double v[])
@@ -46,6 +48,17 @@ void uh_layer_lrn_forward(const struct uh_layer *layer, struct uh_pool *pool,
         }
     }
     uh_arena_release(scratch, mark);
+}
+
+double uh_layer_lrn_constant(const struct uh_layer *layer)
+{
+    /* Arguments of uh_exp are below 746 where its result is a number, and off
+     * by 4 units in the last place: 7e-13. */
+    const double up = 1 + 1e-11;
+    double beta = (double)layer->beta, size = (double)layer->kernel[0];
+    double share = uh_exp((beta + 1) * uh_log1p(-1 / (beta + 1)));
+    double scale = uh_exp(-beta * uh_log((double)layer->value));
+    return scale * (1 + 2 * sqrt(size) * share) * up;
 }
 
 /* dx[i] = dy[i] d[i]^-beta

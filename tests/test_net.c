@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "lane.h"
+#include "layer_lrn.h"
 #include "ref_net.h"
 #include "stream.h"
 
@@ -725,6 +726,54 @@ static void lrn_divides_by_the_channels_around(void **state)
     uh_arena_free(&arena);
 }
 
+/* The transposed Jacobian at random points never stretches a vector by more,
+ * power iteration of it neither; at 0 it is k^-beta. */
+static void the_constant_of_lrn_bounds_its_gradients(void **state)
+{
+    (void)state;
+    static const char *const words[] = {
+        "lrn 5", "lrn 5 alpha=10", "lrn 4 alpha=3 beta=2 k=0.5",
+        "lrn 1 alpha=1 beta=0.5", "lrn 3 beta=0 k=2"};
+    enum { CHANNELS = 9, STEPS = 40 };
+    struct uh_stream stream = uh_stream_open("test/lrn/constant");
+    struct uh_arena *arena = uh_arena_new();
+    struct uh_pool *pool = uh_pool_open(1);
+    double closest = 0;
+    for (size_t k = 0; k < 500; k++) {
+        struct uh_net net = uh_net_make(
+            uh_arena_format(arena, "input %d; %s", CHANNELS, words[k % 5]),
+            arena);
+        double bound = uh_layer_lrn_constant(&net.layer[0]);
+        double size = pow(10, (double)(k % 7) / 2 - 1.5);
+        float x[CHANNELS], v[CHANNELS], w[CHANNELS];
+        for (size_t c = 0; c < CHANNELS; c++) {
+            x[c] = (float)(size * uh_stream_normal(&stream));
+            v[c] = (float)uh_stream_normal(&stream);
+        }
+        struct uh_trace trace = uh_net_trace(&net, pool, 1, x, 0, arena);
+        for (int step = 0; step < STEPS; step++) {
+            double before = 0, after = 0;
+            uh_net_backward(&net, pool, &trace, v, NULL, w);
+            for (size_t c = 0; c < CHANNELS; c++) {
+                before += (double)v[c] * (double)v[c];
+                after += (double)w[c] * (double)w[c];
+            }
+            assert_true(sqrt(after / before) <= bound * (1 + 1e-6));
+            closest = fmax(closest, sqrt(after / before) / bound);
+            for (size_t c = 0; c < CHANNELS; c++) {
+                v[c] = w[c] / (float)sqrt(after);
+            }
+        }
+    }
+    assert_true(closest > 0.99); /* lrn 3 beta=0 is linear */
+    struct uh_net one = uh_net_make("input 2; lrn 5 beta=0.5 k=4", arena);
+    double share = pow(1 / 3.0, 1.5);
+    assert_true(fabs(uh_layer_lrn_constant(&one.layer[0]) -
+                     0.5 * (1 + 2 * sqrt(5) * share)) <= 1e-10);
+    uh_pool_close(&pool);
+    uh_arena_free(&arena);
+}
+
 static void equal_largest_values_give_the_lowest_index(void **state)
 {
     (void)state;
@@ -753,6 +802,7 @@ int main(void)
         cmocka_unit_test(folding_removes_batchnorm_and_keeps_the_function),
         cmocka_unit_test(a_concatenation_begins_with_the_kept_channels),
         cmocka_unit_test(lrn_divides_by_the_channels_around),
+        cmocka_unit_test(the_constant_of_lrn_bounds_its_gradients),
         cmocka_unit_test(equal_largest_values_give_the_lowest_index),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);

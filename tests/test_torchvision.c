@@ -916,6 +916,50 @@ static void bvlc_s_alexnet_gives_the_reference_features(void **state)
     check_published(&published[5]);
 }
 
+/* The two dense layers of the factored file, though fc6 has only a bias: each
+ * entry is the one that the header's rule names, read here byte by byte. */
+static void layers_of_a_file_can_be_had_alone(void **state)
+{
+    (void)state;
+    static const char *const module[] = {"classifier.4", "classifier.5",
+                                         "classifier.6", "classifier.1"};
+    static const enum uh_bias bias[] = {UH_BIAS_NEEDED, UH_BIAS_NEEDED,
+                                        UH_BIAS_NEEDED, UH_BIAS_NEEDED};
+    static const struct uh_net_names alone = {"alexnet", 4, module, bias,
+                                              false};
+    if (!data_folder()) {
+        skip();
+    }
+    struct uh_arena *arena = uh_arena_new();
+    struct uh_safetensors stored;
+    struct uh_net net;
+    struct uh_error error;
+    char path[2 * PATH];
+    snprintf(path, sizeof path,
+             "%s/imagenet/alexnet_qcnn_fc_factored.safetensors", data_folder());
+    require_ok(uh_safetensors_read(path, arena, &stored, &error), &error);
+    require_ok(uh_net_of_names(&stored,
+                               "input 4096; dense 4096; relu; dense 1000",
+                               &alone, arena, &net, &error),
+               &error);
+    const struct uh_stored_tensor *c =
+        uh_safetensors_find(&stored, "classifier.4.centroids");
+    const uint8_t *choice =
+        uh_safetensors_find(&stored, "classifier.4.assignments")->data;
+    for (size_t o = 0; o < 4096; o += 37) {
+        for (size_t i = 0; i < 4096; i++) {
+            float want;
+            size_t block = i / 4, row = choice[o * 1024 + block];
+            memcpy(&want,
+                   (const uint8_t *)c->data +
+                       sizeof want * ((block * 32 + row) * 4 + i % 4),
+                   sizeof want);
+            assert_true(net.layer[0].weight[o * 4096 + i] == want);
+        }
+    }
+    uh_arena_free(&arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -940,6 +984,7 @@ int main(void)
         cmocka_unit_test(resnet_50_gives_the_reference_logits_from_codebooks),
         cmocka_unit_test(half_a_folded_resnet_18_gives_the_reference_means),
         cmocka_unit_test(bvlc_s_alexnet_gives_the_reference_features),
+        cmocka_unit_test(layers_of_a_file_can_be_had_alone),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     uh_lane_check();
