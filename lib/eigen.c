@@ -96,7 +96,8 @@ void uh_singular_values(size_t n, size_t m, const float *w, double *value,
     uh_arena_release(scratch, mark);
 }
 
-double uh_norm(size_t n, size_t m, const float *w, struct uh_arena *scratch)
+double uh_matrix_norm(size_t n, size_t m, const float *w,
+                      struct uh_arena *scratch)
 {
     struct uh_mark mark = uh_arena_open(scratch);
     if (m < n) {
@@ -104,7 +105,7 @@ double uh_norm(size_t n, size_t m, const float *w, struct uh_arena *scratch)
         for (size_t i = 0; i < n * m; i++) {
             turned[i % m * n + i / m] = w[i];
         }
-        double norm = uh_norm(m, n, turned, scratch);
+        double norm = uh_matrix_norm(m, n, turned, scratch);
         uh_arena_release(scratch, mark);
         return norm;
     }

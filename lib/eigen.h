@@ -34,7 +34,8 @@ void uh_singular_values(size_t n, size_t m, const float *w, double *value,
                         struct uh_arena *scratch);
 
 /* The norm of w, n x m, through the smaller Gram matrix; n m >= 1. */
-double uh_norm(size_t n, size_t m, const float *w, struct uh_arena *scratch);
+double uh_matrix_norm(size_t n, size_t m, const float *w,
+                      struct uh_arena *scratch);
 
 /* a = l l' of a symmetric matrix, n x n; l replaces the lower triangle.  0 if
  * a pivot is at most least times its diagonal entry, or NaN: then a is not

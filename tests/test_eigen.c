@@ -85,12 +85,12 @@ static void known_norms_are_found(void **state)
     const float one[] = {2, 3, 6, 4, 6, 12, 4, 6, 12};
     const float two[] = {3, 0, 4, 5}, tall[] = {3, 4, 0, 12};
     double value[4];
-    assert_true(fabs(uh_norm(3, 3, one, arena) - 21) <= 1e-13);
+    assert_true(fabs(uh_matrix_norm(3, 3, one, arena) - 21) <= 1e-13);
     uh_singular_values(2, 2, two, value, arena);
     assert_true(fabs(value[0] - 3 * sqrt(5)) <= 1e-14);
     assert_true(fabs(value[1] - sqrt(5)) <= 1e-14);
-    assert_true(uh_norm(4, 1, tall, arena) == 13);
-    assert_true(uh_norm(1, 4, tall, arena) == 13);
+    assert_true(uh_matrix_norm(4, 1, tall, arena) == 13);
+    assert_true(uh_matrix_norm(1, 4, tall, arena) == 13);
     uh_singular_values(4, 1, tall, value, arena);
     assert_true(fabs(value[0] - 13) <= 1e-14 && value[1] <= 1e-6);
     uh_arena_free(&arena);
