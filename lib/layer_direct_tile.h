@@ -4,10 +4,12 @@
  * The file that includes it defines TARGET (an attribute), vector, mask, flags,
  * LANES, VECTORS (of a panel) and the functions load, load_some, store,
  * store_some, store_words, first_lanes, spread, spread_word, above, chosen and
- * fused (x y + s, rounded once).  Alone it is empty.
+ * fused (x y + s, rounded once).
  */
 #ifndef UH_LAYER_DIRECT_TILE_H
 #define UH_LAYER_DIRECT_TILE_H
+
+#include "layer_direct.h"
 
 #if defined(TARGET)
 

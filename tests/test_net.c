@@ -623,8 +623,8 @@ static void a_taker_gets_the_gradient_bit_for_bit_and_once(void **state)
         "input 1500; dense 60; relu; dense 3", /* several blocks */
         "input 2100; dense 29; dense 2",       /* odd ones */
         "input 5; dense 4; mark a; dense 3; from a; dense 2", /* a dead end */
-        "input 2 9 9; conv 3 3 3; maxpool 2; relu; mark a; conv 3 3 3 pad=1; "
-        "maxpool 1; add a; conv 4 2 2; maxpool 2; flatten; dense 3",
+        ("input 2 9 9; conv 3 3 3; maxpool 2; relu; mark a; conv 3 3 3 pad=1; "
+         "maxpool 1; add a; conv 4 2 2; maxpool 2; flatten; dense 3"),
         "input 1 6 6; mark a; conv 2 3 3; maxpool 2; from a; flatten; dense 3",
     };
     for (size_t threads = 1; threads <= 3; threads += 2) {
