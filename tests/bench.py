@@ -132,6 +132,17 @@ def a_program_that_fails_is_one_line_and_the_rest_goes_on():
 
 
 @test
+def an_interrupt_keeps_the_rows_before_it():
+    def measure(program):
+        if program is PEER:
+            raise KeyboardInterrupt
+        return run_of(1)
+
+    table, notes = quiet(bench.run, [row(), row(PEER), row()], 2, measure, lambda package: True, 2)
+    return len(table) == 1 and table[0][1] == "1.000" and any("1 of 3" in n for n in notes)
+
+
+@test
 def a_program_sees_its_own_settings_and_not_the_readers():
     os.environ["OPENBLAS_NUM_THREADS"] = "7"
     show = "import os; print(os.environ.get('OPENBLAS_NUM_THREADS', 3), 1, 1)"
