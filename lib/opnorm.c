@@ -3,6 +3,7 @@
 
 #include "die.h"
 #include "fmath.h"
+#include "layer_lrn.h"
 #include "layer_norm.h"
 #include "opnorm_parts.h"
 #include "stream.h"
@@ -106,11 +107,7 @@ static double largest_scale(const struct uh_layer *layer)
     return most;
 }
 
-/* Local response normalization y_c = x_c s_c^-beta, s_c = k + alpha / n times
- * the squares near c.  Its Jacobian is diag(s^-beta) less rows of length at most
- * 2 beta (s - k) s^(-beta-1) <= k^-beta 2 (beta / (beta + 1))^(beta+1), largest
- * at s = k (beta + 1) / beta; a channel is in at most n of them.  At 0 it is
- * k^-beta. */
+/* Above as layer_lrn.h proves; at 0 the Jacobian is k^-beta. */
 static struct uh_opnorm lrn_bounds(const struct uh_layer *layer)
 {
     const double k = (double)layer->value, beta = (double)layer->beta;
@@ -119,10 +116,7 @@ static struct uh_opnorm lrn_bounds(const struct uh_layer *layer)
                                   .upper_proved = (double)INFINITY};
     }
     const double least_scale = uh_exp(-beta * uh_log(k));
-    const double ratio =
-        beta > 0 ? uh_exp((beta + 1) * uh_log(beta / (beta + 1))) : 0;
-    const double most = 1 + 2 * ratio * sqrt((double)layer->kernel[0]);
-    const double bound = least_scale * most * (1 + 1e-12);
+    const double bound = uh_layer_lrn_constant(layer);
     return (struct uh_opnorm){.lower = least_scale * (1 - 1e-12),
                               .upper = bound,
                               .upper_proved = bound};
