@@ -6,7 +6,6 @@
 #include "progress.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -27,7 +26,8 @@ struct job {
 static void walk_part(void *context, size_t index, struct uh_pool *serial)
 {
     struct job *job = context;
-    uh_pieces_part(job->graph, job->line, job->part[index], 0,
+    uh_pieces_part(job->graph, job->line, job->part[index],
+                   job->line->trace ? UH_KEEP_TRACE : UH_KEEP_KNOTS,
                    uh_pool_scratch(serial), &job->found[index]);
     if (job->progress) {
         uh_progress_step(job->progress, 1);
@@ -51,10 +51,10 @@ static struct uh_found pilot(const struct uh_net *net,
         front.layers = k + 1;
         front.out = net->layer[k].out;
         struct uh_graph graph = uh_graph_of(&front, wide, arena);
-        free(found.position);
-        uh_pieces_part(&graph, line, whole, 1, arena, &found);
+        uh_found_free(&found);
+        uh_pieces_part(&graph, line, whole, UH_KEEP_ABOUT, arena, &found);
         uh_arena_release(arena, mark);
-        if (found.knots >= PILOT || found.beyond) {
+        if (found.count >= PILOT || found.beyond) {
             break;
         }
     }
@@ -65,7 +65,7 @@ static struct uh_found pilot(const struct uh_net *net,
 static size_t cut(const struct uh_found *pilot, size_t most,
                   struct uh_part whole, struct uh_part part[])
 {
-    size_t n = pilot->knots, parts = 0;
+    size_t n = pilot->count, parts = 0;
     double from = whole.from;
     most = n / 4 < most ? n / 4 : most;
     for (size_t k = 1; k < most; k++) {
@@ -81,9 +81,51 @@ static size_t cut(const struct uh_found *pilot, size_t most,
     return parts;
 }
 
+/* The parts' lists behind one another.  A part begins on the piece with which
+ * the one before ends. */
+static void gather_lists(size_t parts, const struct uh_found found[],
+                         size_t outputs, int trace, struct uh_arena *arena,
+                         struct uh_pieces *all)
+{
+    size_t count = all->knots + (trace ? all->changes : 0), width = 2 * outputs;
+    size_t kept = trace ? count : 0, pieces = trace ? count + 1 : 0;
+    double *position = uh_arena_alloc_raw(arena, count, sizeof *position);
+    unsigned char *is_knot = uh_arena_alloc_raw(arena, kept, 1);
+    double *map =
+        uh_arena_alloc_raw(arena, uh_size_mul(pieces, width), sizeof *map);
+    if (trace) {
+        memcpy(map, found[0].map, width * sizeof *map);
+    }
+    for (size_t k = 0, at = 0; k < parts; at += found[k++].count) {
+        size_t n = found[k].count;
+        if (n > 0) {
+            memcpy(position + at, found[k].position, n * sizeof *position);
+        }
+        if (n > 0 && trace) {
+            memcpy(is_knot + at, found[k].is_knot, n);
+            memcpy(map + (at + 1) * width, found[k].map + width,
+                   n * width * sizeof *map);
+        }
+    }
+    all->position = position;
+    if (!trace) {
+        return;
+    }
+    all->event = position;
+    all->is_knot = is_knot;
+    all->map = map;
+    double *knot = uh_arena_alloc_raw(arena, all->knots, sizeof *knot);
+    for (size_t i = 0, n = 0; i < count; i++) {
+        if (is_knot[i]) {
+            knot[n++] = position[i];
+        }
+    }
+    all->position = knot;
+}
+
 static enum uh_status gather(size_t parts, struct uh_found found[],
-                             struct uh_arena *arena, struct uh_pieces *pieces,
-                             struct uh_error *error)
+                             size_t outputs, int trace, struct uh_arena *arena,
+                             struct uh_pieces *pieces, struct uh_error *error)
 {
     struct uh_pieces all = {.exact = 1};
     int beyond = 0;
@@ -91,19 +133,14 @@ static enum uh_status gather(size_t parts, struct uh_found found[],
         all.knots += found[k].knots;
         all.changes += found[k].changes;
         all.asked += found[k].asked;
+        all.work += found[k].work;
         all.exact &= !found[k].rounded;
         beyond |= found[k].beyond;
     }
-    double *position = uh_arena_alloc_raw(arena, all.knots, sizeof *position);
-    for (size_t k = 0, at = 0; k < parts; k++) {
-        if (found[k].knots > 0) {
-            memcpy(position + at, found[k].position,
-                   found[k].knots * sizeof *position);
-        }
-        at += found[k].knots;
-        free(found[k].position);
+    gather_lists(parts, found, outputs, trace, arena, &all);
+    for (size_t k = 0; k < parts; k++) {
+        uh_found_free(&found[k]);
     }
-    all.position = position;
     if (beyond) {
         return uh_fail(error, UH_NOT_FINITE,
                        "knots: expected positions below 2^1000 in size, found "
@@ -185,12 +222,13 @@ enum uh_status uh_pieces_walk(const struct uh_net *net,
             if (line->progress) {
                 job.progress = uh_progress_start(room, line->progress, parts);
             }
-            free(first.position);
+            uh_found_free(&first);
             uh_cells(pool, parts, walk_part, &job);
             if (job.progress) {
                 uh_progress_end(job.progress);
             }
-            status = gather(parts, found, arena, pieces, error);
+            status = gather(parts, found, graph.outputs, line->trace, arena,
+                            pieces, error);
         }
     }
     uh_arena_free(&room);

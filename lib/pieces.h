@@ -47,20 +47,31 @@ struct uh_line {
                              network's float32 numbers */
     const char *progress; /* its name on stderr if it takes long; NULL: none */
     int only_exact;       /* 1: decide everything in integers; slow */
+    int trace;            /* 1: list the changes and the maps, too */
 };
 
 struct uh_pieces {
     size_t knots, changes;  /* as above; knots are not among the changes */
     const double *position; /* knots of them, ascending: nearest doubles */
     int exact;              /* 1: nothing was rounded on the way */
-    size_t asked;           /* decisions that took integers; may depend on how
-                               the line was cut, hence never a record */
+    size_t asked;           /* decisions that took integers */
+    size_t work; /* products added, gaps predicted, times compared: what the
+                    walk costs, whatever the clock says */
+    /* With trace, else NULL: both kinds of point, which are knots, and for each
+     * of the knots + changes + 1 pieces between them p and s of each output,
+     * y = p + s t, rounded from the pairs that the walk carries. */
+    const double *event;
+    const unsigned char *is_knot;
+    const double *map; /* (pieces, out, 2) */
 };
 
 /* UH_BAD_INPUT  a layer is not piecewise linear, or the axis is asked for and
  *               there are more inputs than one
  * UH_NOT_FINITE an end of the segment or a weight is not finite, or a knot is
  *               beyond 2^1000
+ * Lane          exact; asked and work, too, depend on nothing but the network
+ *               and the line (not on threads), but also on how this walk is
+ *               written.
  * Memory        positions from arena; about 150 bytes per unit and thread. */
 UH_MUST_USE enum uh_status
 uh_pieces_walk(const struct uh_net *net, const struct uh_line *line,

@@ -201,6 +201,7 @@ struct walk {
     const struct uh_graph *graph;
     const struct uh_line *line;
     struct uh_part part;
+    enum uh_keep keep;
     struct uh_arena *arena;
     struct memory *memory; /* of each stage */
     struct form *form;     /* of each unit */
@@ -264,6 +265,7 @@ static double bias_of(const struct uh_stage *s, size_t i)
 static struct form dense_sum(const struct walk *w, const struct uh_stage *s,
                              size_t i)
 {
+    w->found->work += s->fan;
     struct form f = {{s->bias[i], 0, 0}, {0, 0, 0}};
     const double *row = s->weight + i * s->fan;
     const struct form *in = w->form + s->in;
@@ -282,6 +284,7 @@ static struct form sum_of(const struct walk *w, const struct uh_stage *s,
     }
     struct form f = {{bias_of(s, i), 0, 0}, {0, 0, 0}};
     size_t n = uh_stage_edges(s, i, w->edge, w->weight);
+    w->found->work += n;
     for (size_t k = 0; k < n; k++) {
         add_form(&f, w->weight[k], &w->form[w->edge[k]]);
     }
@@ -433,6 +436,7 @@ static void quotient(const struct form *f, double *low, double *high)
 static int closes(struct walk *w, size_t plus, size_t minus, double *low,
                   double *high)
 {
+    w->found->work++;
     if (slope_sign(w, plus, minus) >= 0) {
         return 0;
     }
@@ -501,6 +505,7 @@ static void look_over(struct walk *w, size_t stage)
     struct memory *m = &w->memory[stage];
     const double *low = w->low + s->out, *high = w->high + s->out;
     double first = HUGE_VAL, end = HUGE_VAL;
+    w->found->work += s->count;
     for (size_t i = 0; i < s->count; i++) {
         first = low[i] < first ? low[i] : first;
         end = high[i] < end ? high[i] : end;
@@ -552,6 +557,7 @@ static void enqueue_unit(struct walk *w, size_t stage, size_t i, double end,
 static int order_of(struct walk *w, const struct event *a,
                     const struct event *b)
 {
+    w->found->work++;
     if (a->high < b->low || b->high < a->low) {
         return a->high < b->low ? -1 : 1;
     }
@@ -626,6 +632,7 @@ static size_t find_next(struct walk *w)
         if (!w->memory[k].chooses || !(w->memory[k].low <= end)) {
             continue;
         }
+        w->found->work += s->count;
         for (size_t i = 0; i < s->count; i++) {
             if (w->low[s->out + i] <= end) {
                 enqueue_unit(w, k, i, end, &n);
@@ -699,6 +706,7 @@ static void update_dense(struct walk *w, size_t stage,
         const double *row = s->weight + i * s->fan;
         touch(w, stage, i);
         struct form f = w->form[s->out + i];
+        w->found->work += from->changes;
         for (size_t k = 0; k < from->changes; k++) {
             add_form(&f, row[from->changed[k]], &w->delta[k]);
         }
@@ -717,6 +725,7 @@ static void update_piecemeal(struct walk *w, size_t stage,
     }
     for (size_t k = 0; k < from->changes; k++) {
         size_t n = uh_stage_reach(s, from->changed[k], w->edge, w->weight);
+        w->found->work += n;
         for (size_t e = 0; e < n; e++) {
             if (w->weight[e] != 0) {
                 touch(w, stage, w->edge[e]);
@@ -1002,19 +1011,57 @@ static double position_of(struct walk *w)
     return t == 0 ? 0 : t;
 }
 
-static void note_position(struct uh_found *found, double t)
+static void *longer(void *old, size_t count, size_t size)
 {
-    size_t n = found->knots;
-    if (n == found->room) {
-        found->room = found->room ? 2 * found->room : 256;
-        found->position =
-            realloc(found->position, found->room * sizeof *found->position);
-        if (!found->position) {
-            uh_die("memory: expected %zu positions, found no room",
-                   found->room);
-        }
+    void *more = realloc(old, count * size);
+    if (!more) {
+        uh_die("memory: expected room for %zu positions, found none", count);
     }
-    found->position[n] = t;
+    return more;
+}
+
+static void note_map(struct walk *w, size_t piece)
+{
+    size_t outputs = w->graph->outputs;
+    double *map = w->found->map + piece * outputs * 2;
+    const struct form *form = w->form + w->graph->output;
+    for (size_t i = 0; i < outputs; i++) {
+        map[2 * i] = form[i].p.hi;
+        map[2 * i + 1] = form[i].s.hi;
+    }
+}
+
+static void make_room(struct walk *w)
+{
+    struct uh_found *found = w->found;
+    size_t n = found->room = found->room ? 2 * found->room : 256;
+    found->position = longer(found->position, n, sizeof *found->position);
+    if (w->keep == UH_KEEP_TRACE) {
+        size_t width = 2 * w->graph->outputs;
+        found->is_knot = longer(found->is_knot, n, 1);
+        found->map = longer(found->map, (n + 1) * width, sizeof *found->map);
+    }
+}
+
+static void note_event(struct walk *w, int knot)
+{
+    struct uh_found *found = w->found;
+    found->knots += (size_t)knot;
+    found->changes += !knot;
+    if (!knot && w->keep == UH_KEEP_KNOTS) {
+        return;
+    }
+    if (found->count == found->room) {
+        make_room(w);
+    }
+    found->position[found->count] = w->keep == UH_KEEP_ABOUT
+                                        ? 0.5 * (w->now.low + w->now.high)
+                                        : position_of(w);
+    found->count++;
+    if (w->keep == UH_KEEP_TRACE) {
+        found->is_knot[found->count - 1] = (unsigned char)knot;
+        note_map(w, found->count);
+    }
 }
 
 /* -- begin, go on, end ------------------------------------------------------------------------- */
@@ -1101,7 +1148,7 @@ static void begin(struct walk *w)
     w->past = 0;
 }
 
-static void walk_on(struct walk *w, int every_event)
+static void walk_on(struct walk *w)
 {
     struct uh_found *found = w->found;
     size_t ties;
@@ -1114,13 +1161,9 @@ static void walk_on(struct walk *w, int every_event)
             return;
         }
         carry(w, ties);
-        int knot = w->flips > 0 && is_knot(w);
-        if (w->flips > 0 && (knot || every_event)) {
-            note_position(found, every_event ? 0.5 * (w->now.low + w->now.high)
-                                             : position_of(w));
+        if (w->flips > 0) {
+            note_event(w, is_knot(w));
         }
-        found->knots += w->flips > 0 && (knot || every_event);
-        found->changes += w->flips > 0 && !knot && !every_event;
         if (ends) {
             return;
         }
@@ -1131,18 +1174,31 @@ static void walk_on(struct walk *w, int every_event)
 }
 
 void uh_pieces_part(const struct uh_graph *graph, const struct uh_line *line,
-                    struct uh_part part, int every_event,
+                    struct uh_part part, enum uh_keep keep,
                     struct uh_arena *scratch, struct uh_found *found)
 {
     struct walk w = {.graph = graph,
                      .line = line,
                      .part = part,
+                     .keep = keep,
                      .arena = scratch,
                      .found = found};
     struct uh_mark mark = uh_arena_open(scratch);
     *found = (struct uh_found){.knots = 0};
     begin(&w);
-    walk_on(&w, every_event);
+    if (keep == UH_KEEP_TRACE) {
+        make_room(&w);
+        note_map(&w, 0);
+    }
+    walk_on(&w);
     uh_exact_free(&w.exact);
     uh_arena_release(scratch, mark);
+}
+
+void uh_found_free(struct uh_found *found)
+{
+    free(found->position);
+    free(found->is_knot);
+    free(found->map);
+    *found = (struct uh_found){.knots = 0};
 }

@@ -10,6 +10,7 @@
 #include "lane.h"
 #include "pieces.h"
 #include "pieces_exact.h"
+#include "plain.h"
 #include "stream.h"
 #include "zoo.h"
 
@@ -408,6 +409,9 @@ static void threads_and_parts_change_nothing(void **state)
                      UH_OK);
     assert_true(p.knots > 60);
     assert_same(&p, &q);
+    assert_int_equal(p.work, q.work);
+    assert_int_equal(p.asked, q.asked);
+    assert_true(p.work > p.knots);
     /* Two halves of a segment have together what the whole has, its middle
      * being no knot. */
     double a = -3, b = 5, middle = 1;
@@ -427,6 +431,58 @@ static void threads_and_parts_change_nothing(void **state)
     }
     uh_pool_close(&one);
     uh_pool_close(&three);
+}
+
+/* What the trace says of piece k, in its middle, against plain loops. */
+static void check_map(const struct uh_net *net, const struct uh_line *line,
+                      const struct uh_pieces *p, size_t k)
+{
+    size_t n = uh_shape_size(net->out), events = p->knots + p->changes;
+    struct uh_dual *y = uh_arena_alloc(arena, n, sizeof *y);
+    double from = k > 0 ? p->event[k - 1] : 0;
+    double to = k < events ? p->event[k] : 1, t = from + (to - from) / 2;
+    int bends = 0;
+    uh_plain(net, line->a, line->b, t, y, NULL, arena);
+    for (size_t i = 0; i < n; i++) {
+        const double *map = p->map + 2 * (k * n + i);
+        double size = 1 + fabs(map[0]) + fabs(map[1]);
+        assert_true(fabs(map[0] + map[1] * t - y[i].p) <= 1e-10 * size);
+        assert_true(to - from < 1e-9 || fabs(map[1] - y[i].s) <= 1e-10 * size);
+        bends |= k > 0 && map[1] != (map - 2 * n)[1];
+    }
+    assert_int_equal(bends, k > 0 && p->is_knot[k - 1]);
+}
+
+static void a_trace_lists_both_kinds_and_the_maps_between(void **state)
+{
+    (void)state;
+    size_t changes = 0;
+    for (size_t i = 0; i < 3 * SOME; i++) {
+        struct uh_stream s = uh_stream_open("test/pieces/trace/%zu", i);
+        struct uh_net net = uh_net_make(some[i % SOME], arena);
+        fill(&net, &s, i < SOME);
+        struct uh_line line = {.a = random_point(&net, &s, i < SOME),
+                               .b = random_point(&net, &s, i < SOME)};
+        struct uh_pieces p = walk(&net, &line);
+        assert_null(p.event);
+        assert_null(p.map);
+        line.trace = 1;
+        struct uh_pieces q = walk(&net, &line);
+        assert_same(&p, &q);
+        size_t knots = 0, events = q.knots + q.changes;
+        for (size_t k = 0; k < events; k++) {
+            assert_true(k == 0 || q.event[k] >= q.event[k - 1]);
+            if (q.is_knot[k]) {
+                assert_true(q.event[k] == q.position[knots++]);
+            }
+        }
+        assert_int_equal(knots, q.knots);
+        for (size_t k = 0; i >= SOME && k <= events; k++) {
+            check_map(&net, &line, &q, k);
+        }
+        changes += q.changes;
+    }
+    assert_true(changes > 30);
 }
 
 /* Between two knots second differences vanish; at a knot they do not. */
@@ -561,6 +617,7 @@ int main(void)
         cmocka_unit_test(deep_extremal_networks_have_all_knots),
         cmocka_unit_test(integers_alone_find_the_same),
         cmocka_unit_test(threads_and_parts_change_nothing),
+        cmocka_unit_test(a_trace_lists_both_kinds_and_the_maps_between),
         cmocka_unit_test(the_network_is_straight_between_knots),
         cmocka_unit_test(what_is_not_piecewise_linear_is_refused),
         cmocka_unit_test(an_axis_needs_one_input_and_ends_are_finite),
