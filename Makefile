@@ -10,7 +10,7 @@
 
 PROFILE ?= lecture
 DATA    ?= data
-HIDE    ?= *.@(test.c|gp)
+HIDE    ?= @(*.test.c|*.gp|manifest|off the page: *)
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -101,7 +101,7 @@ else
 ##
 ## PROFILE=quick|lecture|full   how much work; lecture unless given
 ## DATA=dir                     the data sets of the full profile; data unless given
-## HIDE=pattern                 chunks left out of the page; *.@(test.c|gp) unless given
+## HIDE=pattern                 chunks left out of the page; HIDE= prints all
 ## JOBS=n                       threads of a step; all cores unless given
 ## WEIGHTS=file.safetensors     a network of yours, in the chapter lipschitz
 ## ITEMS="sgemm train"          what make bench measures (tools/bench --help)

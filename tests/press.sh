@@ -42,6 +42,11 @@ ok "a_second_make_does_nothing_in_under_half_a_second"
 (cd "$book" && for kind in pdf svg png; do test -s figures/quick/dice-mean.$kind || exit 1; done)
 ok "a_figure_is_also_there_as_pdf_svg_and_png"
 
+page="$book/build/tex/dice.tex"
+grep -q 'record the mean \*/' "$page" && ! grep -q 'uh.student' "$page" && ! grep -q 'set ylabel' "$page" &&
+    run HIDE= build/tex/dice.tex && grep -q 'uh.student' "$page" && grep -q 'set ylabel' "$page" && run
+ok "what_is_off_the_page_is_a_comment_there_unless_asked_for"
+
 first=$(sha256sum < "$book/paper-quick.pdf")
 sed -i 's/^% a line of prose/Another sentence.\n\n/' "$book/chapters/dice.nw"
 run && says TANGLE && says WEAVE && says TYPESET && silent_on 'RUN|DRAW'

@@ -2,9 +2,10 @@
  *
  *     nwpress holes   bodies of chunks named "exercise: X" become one call,
  *                     exercise_open("X");   (notangle and noweave)
- *     nwpress hide P  drops the roots whose name matches the shell pattern P
- *                     (of several: *.@(test.c|gp)), and the chunks that no
- *                     other root uses (noweave, before -index)
+ *     nwpress hide P  drops the chunks whose name matches the shell pattern P
+ *                     (alternatives as @(P|Q)), and those that only dropped
+ *                     roots use; where one was used stands a comment with its
+ *                     name, from behind ": " on (noweave, before -index)
  *     nwpress dress   escapes chunk names for TeX, sets C keywords and
  *                     comments apart, and says what each root chunk makes
  *                     (noweave, after -index)
@@ -86,6 +87,13 @@ static chunk *find(const char *name)
     return &chunks[chunk_count++];
 }
 
+static const char *hidden; /* a pattern, or NULL */
+
+static bool is_hidden(const char *name)
+{
+    return hidden && fnmatch(hidden, name, FNM_EXTMATCH) == 0;
+}
+
 /* Marks what the root with that name uses, directly or not. */
 static void mark_used(const char *root)
 {
@@ -117,26 +125,31 @@ static bool is_used(const char *chunk_name)
     return false;
 }
 
-/* Drops the roots that match, and what no other root uses. */
+/* Drops what matches, and what no other root uses. */
 static void hide(const char *pattern)
 {
     const char *name;
+    hidden = pattern;
     for (size_t i = 0; i < line_count; i++) {
         if ((name = after(i, "@defn ")) && !is_used(name) &&
-            fnmatch(pattern, name, FNM_EXTMATCH) != 0) {
+            !is_hidden(name)) {
             mark_used(name);
         }
     }
-    bool hidden = false;
+    bool skip = false;
     for (size_t i = 0; i < line_count; i++) {
         if (after(i, "@begin code ")) {
-            hidden = !find(name_at(i))->root;
+            name = name_at(i);
+            skip = !find(name)->root || is_hidden(name);
         }
-        if (!hidden) {
+        if (!skip && (name = after(i, "@use ")) && is_hidden(name)) {
+            const char *colon = strstr(name, ": ");
+            printf("@text /* %s */\n", colon ? colon + 2 : name);
+        } else if (!skip) {
             puts(lines[i]);
         }
         if (after(i, "@end code ")) {
-            hidden = false;
+            skip = false;
         }
     }
 }
@@ -194,6 +207,15 @@ static bool keyword(const char *s, size_t n)
         if (strlen(words[k]) == n && memcmp(words[k], s, n) == 0)
             return true;
     return false;
+}
+
+/* A chunk that nothing uses is C whose user was left out, unless it is one of
+ * the roots that make knows. */
+static bool is_c(const char *root)
+{
+    return !root || ends_with(root, ".c") || ends_with(root, ".h") ||
+           (!ends_with(root, ".gp") && strcmp(root, "manifest") != 0 &&
+            strcmp(root, "claims") != 0);
 }
 
 static bool in_comment;
@@ -265,9 +287,6 @@ static void tell_root(const char *name)
                    (int)(strlen(name) - strlen(kinds[k][0])), name);
             return;
         }
-    printf("@literal \\rootmakes{file}{");
-    print_name(name);
-    puts("}");
 }
 
 /* Lines of code of the chunk that begins at line i. */
@@ -309,7 +328,7 @@ static void dress(void)
             line = 0;
             length = length_at(i);
             in_comment = false;
-            c = root && (ends_with(root, ".c") || ends_with(root, ".h"));
+            c = is_c(root);
         }
         if (after(i, "@end code ")) {
             code = false;
