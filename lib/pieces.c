@@ -237,3 +237,15 @@ enum uh_status uh_pieces_walk(const struct uh_net *net,
     }
     return status;
 }
+
+struct uh_pieces uh_pieces_along(const struct uh_net *net,
+                                 const struct uh_line *line,
+                                 struct uh_pool *pool, struct uh_arena *arena)
+{
+    struct uh_pieces pieces;
+    struct uh_error error;
+    if (uh_pieces_walk(net, line, pool, arena, &pieces, &error) != UH_OK) {
+        uh_die_error(&error);
+    }
+    return pieces;
+}

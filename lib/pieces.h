@@ -78,6 +78,11 @@ uh_pieces_walk(const struct uh_net *net, const struct uh_line *line,
                struct uh_pool *pool, struct uh_arena *arena,
                struct uh_pieces *pieces, struct uh_error *error);
 
+/* The same; ends the program with one line if it cannot. */
+struct uh_pieces uh_pieces_along(const struct uh_net *net,
+                                 const struct uh_line *line,
+                                 struct uh_pool *pool, struct uh_arena *arena);
+
 /* Whether the kind is piecewise linear (at rest). */
 int uh_kind_piecewise_linear(enum uh_kind kind);
 

@@ -150,6 +150,12 @@ size_t uh_stage_edges(const struct uh_stage *stage, size_t i, size_t unit[],
     }
 }
 
+double uh_stage_bias(const struct uh_stage *stage, size_t i)
+{
+    size_t plane = stage->layer->out.height * stage->layer->out.width;
+    return stage->bias ? stage->bias[i / plane] : 0;
+}
+
 /* -- and backwards --------------------------------------------------------- */
 
 /* The output places along direction d that see input place `at`, and through

@@ -59,6 +59,9 @@ struct uh_graph uh_graph_of(const struct uh_net *net, const double *wide,
 size_t uh_stage_edges(const struct uh_stage *stage, size_t i, size_t unit[],
                       double weight[]);
 
+/* What a sum begins with: the bias of unit i. */
+double uh_stage_bias(const struct uh_stage *stage, size_t i);
+
 /* The units of the stage that take from unit j of the tensor from `in`,
  * numbered within the stage, with the weights; at most reach. */
 size_t uh_stage_reach(const struct uh_stage *stage, size_t j, size_t unit[],

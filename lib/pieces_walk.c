@@ -256,12 +256,6 @@ static struct form form_of(const struct walk *w, size_t plus, size_t minus)
 
 /* -- sums ---------------------------------------------------------------------- */
 
-static double bias_of(const struct uh_stage *s, size_t i)
-{
-    return s->bias ? s->bias[i / (s->layer->out.height * s->layer->out.width)]
-                   : 0;
-}
-
 static struct form dense_sum(const struct walk *w, const struct uh_stage *s,
                              size_t i)
 {
@@ -282,7 +276,7 @@ static struct form sum_of(const struct walk *w, const struct uh_stage *s,
     if (s->kind == UH_STAGE_DENSE) {
         return dense_sum(w, s, i);
     }
-    struct form f = {{bias_of(s, i), 0, 0}, {0, 0, 0}};
+    struct form f = {{uh_stage_bias(s, i), 0, 0}, {0, 0, 0}};
     size_t n = uh_stage_edges(s, i, w->edge, w->weight);
     w->found->work += n;
     for (size_t k = 0; k < n; k++) {
