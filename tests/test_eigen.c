@@ -90,6 +90,8 @@ static void known_norms_are_found(void **state)
     assert_true(fabs(value[0] - 3 * sqrt(5)) <= 1e-14);
     assert_true(fabs(value[1] - sqrt(5)) <= 1e-14);
     assert_true(uh_matrix_norm(4, 1, tall, arena) == 13);
+    const float high[] = {3, 0, 0, 0, 4, 5}; /* ((3, 0), (4, 5)), apart */
+    assert_true(fabs(uh_matrix_norm(3, 2, high, arena) - 3 * sqrt(5)) <= 1e-14);
     assert_true(uh_matrix_norm(1, 4, tall, arena) == 13);
     uh_singular_values(4, 1, tall, value, arena);
     assert_true(fabs(value[0] - 13) <= 1e-14 && value[1] <= 1e-6);
