@@ -6,7 +6,6 @@
 #include "stream.h"
 #include "zoo.h"
 
-#include <complex.h>
 #include <lapacke.h>
 #include <math.h>
 
@@ -231,7 +230,7 @@ static double symbol_norm(const struct uh_layer *a, double u, double v)
     const size_t s0 = a->stride[0], s1 = a->stride[1];
     const size_t ins = a->in.channels, n = ins * s0 * s1;
     const size_t m = a->out.channels;
-    double complex *w = calloc(m * n, sizeof *w);
+    double *w = calloc(2 * m * n, sizeof *w); /* real, imaginary */
     for (size_t o = 0; o < m; o++) {
         for (size_t c = 0; c < ins; c++) {
             for (size_t i = 0; i < a->kernel[0]; i++) {
@@ -240,19 +239,21 @@ static double symbol_norm(const struct uh_layer *a, double u, double v)
                     const size_t in = (c * s0 + y % s0) * s1 + x % s1;
                     const double turn =
                         u * (double)(y / s0) + v * (double)(x / s1);
-                    w[o * n + in] +=
+                    const double weight =
                         (double)a->weight[((o * ins + c) * a->kernel[0] + i) *
                                               a->kernel[1] +
-                                          j] *
-                        CMPLX(cos(turn), sin(turn));
+                                          j];
+                    w[2 * (o * n + in)] += weight * cos(turn);
+                    w[2 * (o * n + in) + 1] += weight * sin(turn);
                 }
             }
         }
     }
     const size_t k = m < n ? m : n;
     double *sigma = malloc(k * sizeof *sigma);
-    assert_int_equal(LAPACKE_zgesdd(LAPACK_COL_MAJOR, 'N', (int)n, (int)m, w,
-                                    (int)n, sigma, NULL, 1, NULL, 1),
+    assert_int_equal(LAPACKE_zgesdd(LAPACK_COL_MAJOR, 'N', (int)n, (int)m,
+                                    (lapack_complex_double *)w, (int)n, sigma,
+                                    NULL, 1, NULL, 1),
                      0);
     const double norm = sigma[0];
     free(sigma);
@@ -702,8 +703,8 @@ static void gradients_found_stay_below_the_bounds(void **state)
     struct state *s = *state;
     static const char *const arch[] = {
         "input 5; dense 8; relu; dense 8; tanh; dense 3",
-        "input 2 8 8; conv 4 3 3 pad=1; relu; maxpool 3 stride=2; conv 3 3 3; "
-        "flatten; dense 4",
+        ("input 2 8 8; conv 4 3 3 pad=1; relu; maxpool 3 stride=2; conv 3 3 3; "
+         "flatten; dense 4"),
         "input 3; dense 6; sigmoid; dense 2"};
     for (size_t i = 0; i < 3; i++) {
         struct uh_net net = made(s, arch[i], "gradient");

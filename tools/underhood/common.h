@@ -20,7 +20,8 @@ struct command {
     void (*run)(int argc, char **argv, const struct command *self);
 };
 
-extern const struct command knots_command, net_command, eval_command;
+extern const struct command knots_command, net_command, eval_command,
+    lipschitz_command;
 
 /* The next option of the command line as getopt_long has it, -1 at the end of
  * them; --help is answered, an unknown option ends the program with 2. */

@@ -8,8 +8,8 @@
 #include <locale.h>
 #include <string.h>
 
-static const struct command *const commands[] = {&knots_command, &net_command,
-                                                 &eval_command};
+static const struct command *const commands[] = {
+    &knots_command, &net_command, &eval_command, &lipschitz_command};
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
 static void overview(FILE *out)
@@ -22,7 +22,7 @@ static void overview(FILE *out)
     }
     fputc('\n', out);
     for (size_t i = 0; i < COMMANDS; i++) {
-        fprintf(out, "  %-6s %s\n", commands[i]->name, commands[i]->what);
+        fprintf(out, "  %-9s %s\n", commands[i]->name, commands[i]->what);
     }
     fputs(
         "\n"
@@ -47,7 +47,8 @@ static const struct command *command_named(const char *name)
             return commands[i];
         }
     }
-    uh_die_usage("command: expected knots, net or eval, found %s", name);
+    uh_die_usage("command: expected knots, net, eval or lipschitz, found %s",
+                 name);
 }
 
 int main(int argc, char **argv)
@@ -56,7 +57,8 @@ int main(int argc, char **argv)
     uh_file_guard_signals();
     uh_lane_check();
     if (argc < 2) {
-        uh_die_usage("command: expected knots, net or eval, found none");
+        uh_die_usage(
+            "command: expected knots, net, eval or lipschitz, found none");
     }
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
         overview(stdout);
