@@ -21,9 +21,16 @@ static const double default_tolerance = 1e-6, default_failure = 1e-9;
 static const double most_failure = 0.01;
 static const size_t default_steps = 2000;
 
-/* Ritz values so close to the largest are taken out, relatively; of those of a
- * later run, as close as this; when their residuals together are so small. */
-static const double cluster = 0.02, late_cluster = 0.005, settled_at = 5e-5;
+/* Ritz vectors have converged when their residuals together are so small,
+ * relatively. */
+static const double settled_at = 5e-5;
+
+/* With a relative gap below the top, the next run takes about price / sqrt(gap)
+ * steps; vectors are taken out once this one has taken so much of that. */
+static const double price = 13, patience = 0.6;
+
+/* A gap that rounding leaves too little of. */
+static const double least_gap = 0.002;
 
 static size_t least(size_t a, size_t b)
 {
@@ -65,7 +72,7 @@ static double *drawn(const struct uh_map *map, size_t size, const char *stream,
     double *x = uh_arena_alloc_raw(arena, dim, sizeof *x);
     uh_map_import(map, v, x);
     uh_arena_release(scratch, mark);
-    const double norm = uh_norm(uh_map_kernel(map), dim, x);
+    const double norm = uh_opnorm_length(uh_map_kernel(map), dim, x);
     for (size_t i = 0; i < dim; i++) {
         x[i] /= norm;
     }
@@ -229,33 +236,36 @@ static double target(const struct search *q, double best)
     return lambda - r->across / (lambda - r->inside) * r->across * (1 + 1e-9);
 }
 
-/* Ritz vectors near the top that have converged: how many are there, and their
- * coordinates; 0: not yet. */
-static size_t settled(const struct search *q, double top, double width,
-                      double **s)
+/* How many of the largest Ritz vectors have converged, and their coordinates;
+ * 0 where waiting for more pays. */
+static size_t settled(const struct search *q, double top, double **s)
 {
     const struct uh_krylov *r = &q->run;
-    double value[UH_KRYLOV_KNOWN], sum = 0;
-    const size_t room = UH_KRYLOV_KNOWN - q->known;
-    size_t count = 0;
-    while (count < least(room, r->steps)) {
-        value[count] = uh_krylov_value(r, count);
-        if (value[count] < top * (1 - width)) {
-            break;
+    const size_t room = least(UH_KRYLOV_KNOWN - q->known, r->steps);
+    double value[UH_KRYLOV_KNOWN + 1];
+    const double last = r->beta[r->steps - 1], limit = settled_at * top;
+    size_t count = 0, tried = 0;
+    *s = uh_arena_alloc(q->arena, room * r->steps, sizeof **s);
+    while (count == tried && tried < room) {
+        const size_t before = tried;
+        tried = least(room, 2 * tried + 1);
+        for (size_t i = before; i < tried; i++) {
+            value[i] = uh_krylov_value(r, i);
         }
-        count++;
+        uh_krylov_vectors(r, tried, value, *s);
+        double sum = 0;
+        for (count = 0; count < tried; count++) {
+            const double end = last * (*s)[(count + 1) * r->steps - 1];
+            sum += end * end;
+            if (sum > limit * limit) {
+                break;
+            }
+        }
     }
-    if (count == 0) {
-        return 0;
-    }
-    *s = uh_arena_alloc(q->arena, count * r->steps, sizeof **s);
-    uh_krylov_vectors(r, count, value, *s);
-    for (size_t i = 0; i < count; i++) {
-        const double last = (*s)[i * r->steps + r->steps - 1];
-        sum += last * last;
-    }
-    const double residual = sqrt(sum) * r->beta[r->steps - 1];
-    return residual <= settled_at * top ? count : 0;
+    const double next = count < r->steps ? uh_krylov_value(r, count) : 0;
+    const double gap = 1 - next / top;
+    const int pays = (double)r->steps >= patience * price / sqrt(fabs(gap));
+    return last == 0 || (gap > least_gap && pays) ? count : 0;
 }
 
 static void take_out(struct search *q, size_t count, const double *s)
@@ -294,9 +304,8 @@ static enum end iterate(struct search *q, int round)
             }
         } else if (uh_krylov_refutes(r, q->delta, target(q, top))) {
             return PROVED;
-        } else {
-            const size_t count =
-                settled(q, top, round ? late_cluster : cluster, &s);
+        } else if (!round || value > target(q, top) * (1 - least_gap)) {
+            const size_t count = settled(q, top, &s);
             if (count > 0) {
                 note_top(q);
                 take_out(q, count, s);
@@ -373,11 +382,11 @@ static double gain(const struct uh_map *map, const double *x,
                    struct uh_arena *arena)
 {
     const size_t n = uh_map_in(map), m = uh_map_out(map);
-    const double off = uh_norm_error(n + m);
+    const double off = uh_opnorm_length_error(n + m);
     double *y = uh_arena_alloc_raw(arena, m, sizeof *y);
     uh_map_apply(map, x, y);
-    const double from = uh_norm(uh_map_kernel(map), n, x) * (1 + off);
-    const double to = uh_norm(uh_map_kernel(map), m, y) * (1 - off);
+    const double from = uh_opnorm_length(uh_map_kernel(map), n, x) * (1 + off);
+    const double to = uh_opnorm_length(uh_map_kernel(map), m, y) * (1 - off);
     const double error = uh_map_error(map) * uh_map_absolute(map);
     return fmax(0, (to / from - error) * (1 - 8 * UH_UNIT));
 }
@@ -413,7 +422,7 @@ struct uh_opnorm uh_opnorm_named(const struct uh_layer *layer,
         return constant(known);
     }
     struct uh_arena *own = uh_arena_new(); /* packed weights */
-    const struct uh_map *map = uh_map_of(layer, scale, pool, own);
+    const struct uh_map *map = uh_map_of(layer, scale, 0, pool, own);
     struct uh_opnorm out = unknown(layer);
     const double simple = uh_map_simple(map);
     if (!(simple > 0)) {
@@ -457,16 +466,16 @@ double uh_opnorm_gain(const struct uh_layer *layer, const float *scale,
                       struct uh_pool *pool, const double *v)
 {
     struct uh_arena *own = uh_arena_new();
-    const struct uh_map *map = uh_map_of(layer, scale, pool, own);
+    const struct uh_map *map = uh_map_of(layer, scale, 1, pool, own);
     const struct uh_opnorm_kernel *kernel = uh_map_kernel(map);
     const size_t size = uh_shape_size(layer->in), dim = uh_map_in(map);
     double *x = uh_arena_alloc_raw(own, dim, sizeof *x);
     uh_map_import(map, v, x);
     /* what the map leaves out counts in the denominator */
-    const double whole = uh_norm(kernel, size, v) * (1 + uh_norm_error(size)) *
-                         (1 + 4 * UH_UNIT);
-    const double seen =
-        uh_norm(kernel, dim, x) * (1 - uh_norm_error(dim)) * (1 - 4 * UH_UNIT);
+    const double whole = uh_opnorm_length(kernel, size, v) *
+                         (1 + uh_opnorm_length_error(size)) * (1 + 4 * UH_UNIT);
+    const double seen = uh_opnorm_length(kernel, dim, x) *
+                        (1 - uh_opnorm_length_error(dim)) * (1 - 4 * UH_UNIT);
     const double found =
         seen > 0 ? gain(map, x, own) * fmin(1, seen / whole) : 0;
     uh_arena_free(&own);
@@ -480,7 +489,7 @@ struct uh_opnorm uh_opnorm_from(const struct uh_layer *layer,
 {
     UH_REQUIRE(constant_of(layer) < 0, "%s", uh_kind_word(layer->kind));
     struct uh_arena *own = uh_arena_new();
-    const struct uh_map *map = uh_map_of(layer, scale, pool, own);
+    const struct uh_map *map = uh_map_of(layer, scale, 1, pool, own);
     struct uh_opnorm out = unknown(layer);
     struct search q = {.layer = layer, .map = map, .arena = arena};
     q.run = uh_krylov_open(map, steps, 0, NULL, arena);
@@ -513,7 +522,8 @@ static enum uh_status measure_again(struct uh_krylov *r,
         if (!isfinite(a) || !isfinite(b) || b < 0) {
             return refuse(error, "finite coefficients, beta at least 0");
         }
-        if (!(uh_norm(r->kernel, r->dim, run->basis[j + 1]) <= 1 + 1e-10)) {
+        if (!(uh_opnorm_length(r->kernel, r->dim, run->basis[j + 1]) <=
+              1 + 1e-10)) {
             return refuse(error, "vectors of norm 1");
         }
         r->alpha[j] = a;
@@ -563,7 +573,7 @@ enum uh_status uh_opnorm_check(const struct uh_layer *layer, const float *scale,
         return refuse(error, "the stream that drew the first vector");
     }
     struct uh_arena *own = uh_arena_new();
-    const struct uh_map *map = uh_map_of(layer, scale, pool, own);
+    const struct uh_map *map = uh_map_of(layer, scale, 0, pool, own);
     const double *start =
         drawn(map, uh_shape_size(layer->in), run->stream, own);
     const enum uh_status status =

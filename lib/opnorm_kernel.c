@@ -379,7 +379,7 @@ void uh_opnorm_multiply(const struct uh_opnorm_kernel *kernel, size_t depth,
     }
 }
 
-double uh_gamma(double k)
+double uh_opnorm_gamma(double k)
 {
     return 1.0001 * k * UH_UNIT / (1 - 1.0001 * k * UH_UNIT);
 }
@@ -387,10 +387,11 @@ double uh_gamma(double k)
 double uh_opnorm_chain(size_t depth)
 {
     const size_t block = depth < UH_OPNORM_DEPTH ? depth : UH_OPNORM_DEPTH;
-    return uh_gamma((double)(block + depth / UH_OPNORM_DEPTH + 2));
+    return uh_opnorm_gamma((double)(block + depth / UH_OPNORM_DEPTH + 2));
 }
 
-double uh_norm(const struct uh_opnorm_kernel *kernel, size_t n, const double *x)
+double uh_opnorm_length(const struct uh_opnorm_kernel *kernel, size_t n,
+                        const double *x)
 {
     double sum = 0;
     for (size_t i = 0; i < n; i += SEGMENT) {
@@ -399,7 +400,7 @@ double uh_norm(const struct uh_opnorm_kernel *kernel, size_t n, const double *x)
     return sqrt(sum);
 }
 
-double uh_norm_error(size_t n)
+double uh_opnorm_length_error(size_t n)
 {
-    return uh_gamma((double)(SEGMENT / LANES + 8 + n / SEGMENT));
+    return uh_opnorm_gamma((double)(SEGMENT / LANES + 8 + n / SEGMENT));
 }

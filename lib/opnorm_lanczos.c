@@ -369,7 +369,8 @@ static double leak_of(const struct uh_krylov *r, size_t first)
         const double part = summed(r, first + i);
         square += part * part;
     }
-    return (sqrt(square) + sqrt((double)r->known) * uh_norm_error(r->dim)) *
+    return (sqrt(square) +
+            sqrt((double)r->known) * uh_opnorm_length_error(r->dim)) *
            (1 + 1e-6);
 }
 
@@ -386,7 +387,7 @@ void uh_krylov_measure(struct uh_krylov *r, size_t j)
         along += fabs(r->mix[i]);
     }
     each_part(r, left_over);
-    const double more = 1 + uh_norm_error(r->dim);
+    const double more = 1 + uh_opnorm_length_error(r->dim);
     const double terms = sqrt(summed(r, 1)) + fabs(r->alpha[j]) + along +
                          (j ? r->beta[j - 1] : 0) + r->beta[j];
     const double rounded = (double)(r->known + 6) * UH_UNIT * terms;
@@ -412,7 +413,7 @@ int uh_krylov_start(struct uh_krylov *r, const double *vector)
     r->steps = 0;
     r->basis[0] = NULL;
     memcpy(r->w, vector, r->dim * sizeof *r->w);
-    const double whole = uh_norm(r->kernel, r->dim, vector);
+    const double whole = uh_opnorm_length(r->kernel, r->dim, vector);
     double left = whole;
     for (int pass = 0; pass < 2 && r->known > 0; pass++) {
         left = orthogonalize(r);
@@ -438,7 +439,7 @@ int uh_krylov_step(struct uh_krylov *r)
     each_part(r, subtract_newest);
     double left = orthogonalize(r);
     const double size =
-        fabs(r->alpha[j]) + (j ? r->beta[j - 1] : 0) + r->alpha[0];
+        fabs(r->alpha[j]) + (j ? r->beta[j - 1] : 0) + r->alpha[0] + r->inside;
     if (left < again_below * size) {
         left = orthogonalize(r); /* twice is enough */
     }
@@ -504,7 +505,7 @@ static double top_of(const struct uh_krylov *r, size_t n, double *h)
  * 1 - |E|. */
 static void measure_known(struct uh_krylov *r)
 {
-    const double error = uh_norm_error(r->dim);
+    const double error = uh_opnorm_length_error(r->dim);
     const size_t m = r->known;
     const double product = uh_map_gram_error(r->map) * uh_map_absolute(r->map) *
                            uh_map_simple(r->map);
@@ -531,7 +532,7 @@ static void measure_known(struct uh_krylov *r)
                                     r->out[k] + at, r->z + at);
             }
         }
-        const double norm = uh_norm(r->kernel, r->dim, r->z);
+        const double norm = uh_opnorm_length(r->kernel, r->dim, r->z);
         residual += norm * norm;
     }
     const double count = (double)m;

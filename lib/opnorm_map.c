@@ -30,7 +30,9 @@ struct side {
 
 struct uh_map {
     enum uh_kind kind;
-    const struct uh_layer *layer;
+    const struct uh_layer *layer; /* cut down to one window, it may be */
+    struct uh_shape image;        /* the whole input, */
+    size_t origin[2];             /* and where the cut begins in it */
     const float *scale;
     const struct uh_opnorm_kernel *kernel;
     struct uh_pool *pool;
@@ -194,7 +196,7 @@ static void measure(struct uh_map *m, size_t outs, size_t taps, size_t chans,
         square = fmax(square, squares);
     }
     uh_arena_release(arena, mark);
-    const double up = 1 + uh_gamma((double)(outs * taps * chans + 8));
+    const double up = 1 + uh_opnorm_gamma((double)(outs * taps * chans + 8));
     m->absolute = sqrt(row * up) * sqrt(column * up) * up;
     m->simple = fmin(m->absolute, sqrt((double)taps * square * up) * up);
 }
@@ -420,13 +422,13 @@ static void make_dense(struct uh_map *m, struct uh_arena *arena)
     for (size_t i = 0; i < m->in; i++) {
         column = fmax(column, sums[i]);
     }
-    const double up = 1 + uh_gamma((double)m->in * (double)m->out + 8);
+    const double up = 1 + uh_opnorm_gamma((double)m->in * (double)m->out + 8);
     m->absolute =
         fmin(sqrt(row * up) * sqrt(column * up), sqrt(square * up)) * up;
     m->simple = m->absolute;
     const size_t terms = UH_OPNORM_SEGMENT / 16 + 8 + m->in / UH_OPNORM_SEGMENT;
-    m->error = uh_gamma((double)terms);
-    m->back_error = uh_gamma((double)(SHARD + 4 + shards));
+    m->error = uh_opnorm_gamma((double)terms);
+    m->back_error = uh_opnorm_gamma((double)(SHARD + 4 + shards));
 }
 
 struct dense {
@@ -562,17 +564,46 @@ static void make_mean(struct uh_map *m, struct uh_arena *arena)
     }
     uh_arena_release(arena, mark);
     const size_t terms = a->kernel[0] * a->kernel[1] + 4;
-    m->error = m->back_error = uh_gamma((double)terms);
-    m->simple = m->absolute = sqrt(most) * (1 + uh_gamma((double)terms));
+    m->error = m->back_error = uh_opnorm_gamma((double)terms);
+    m->simple = m->absolute = sqrt(most) * (1 + uh_opnorm_gamma((double)terms));
 }
 
 /* -- maps ----------------------------------------------------------------------------- */
 
+/* A convolution whose windows do not overlap along an axis, cut down to the
+ * first window there that has no padding. */
+static const struct uh_layer *cut(const struct uh_layer *whole,
+                                  size_t origin[2], struct uh_arena *arena)
+{
+    struct uh_layer *a = uh_arena_alloc(arena, 1, sizeof *a);
+    *a = *whole;
+    for (int d = 0; d < 2; d++) {
+        size_t *in = d ? &a->in.width : &a->in.height;
+        size_t *out = d ? &a->out.width : &a->out.height;
+        const size_t length = (a->kernel[d] - 1) * a->dilation[d] + 1;
+        const size_t first = parts_of(a->pad[d], a->stride[d]);
+        const size_t from = first * a->stride[d] - a->pad[d];
+        if (length > a->stride[d] || first >= *out || from + length > *in) {
+            continue;
+        }
+        origin[d] = from;
+        *in = length;
+        *out = 1;
+        a->pad[d] = 0;
+    }
+    return a;
+}
+
 struct uh_map *uh_map_of(const struct uh_layer *layer, const float *scale,
-                         struct uh_pool *pool, struct uh_arena *arena)
+                         int whole, struct uh_pool *pool,
+                         struct uh_arena *arena)
 {
     struct uh_map *m = uh_arena_alloc(arena, 1, sizeof *m);
     m->kind = layer->kind;
+    m->image = layer->in;
+    if (layer->kind == UH_CONV && !whole) {
+        layer = cut(layer, m->origin, arena);
+    }
     m->layer = layer;
     m->scale = scale;
     m->pool = pool;
@@ -632,7 +663,7 @@ static void exchange(const struct uh_map *m, double *own, double *layers,
     }
     const size_t r1 = m->residues[1], seen = m->residues[0] * r1;
     const size_t ins = m->forth.chans / seen, wide = m->forth.broad;
-    const size_t plane = a->in.height * a->in.width;
+    const size_t plane = m->image.height * m->image.width;
     const size_t places = m->forth.tall * wide;
     for (size_t at = 0; at < m->groups * places * seen; at++) {
         const size_t g = at / (places * seen), i = at / seen % places;
@@ -641,12 +672,12 @@ static void exchange(const struct uh_map *m, double *own, double *layers,
             continue;
         }
         const size_t y = (i / wide + m->first[0]) * a->stride[0] +
-                         m->residue[0][r / r1] - a->pad[0];
+                         m->residue[0][r / r1] - a->pad[0] + m->origin[0];
         const size_t x = (i % wide + m->first[1]) * a->stride[1] +
-                         m->residue[1][r % r1] - a->pad[1];
+                         m->residue[1][r % r1] - a->pad[1] + m->origin[1];
         for (size_t c = 0; c < ins; c++) {
             double *there =
-                layers + (g * ins + c) * plane + y * a->in.width + x;
+                layers + (g * ins + c) * plane + y * m->image.width + x;
             double *here = own + at * ins + c;
             *(inwards ? here : there) = inwards ? *there : *here;
         }
@@ -661,7 +692,7 @@ void uh_map_import(const struct uh_map *m, const double *v, double *x)
 
 void uh_map_export(const struct uh_map *m, const double *x, double *v)
 {
-    memset(v, 0, uh_shape_size(m->layer->in) * sizeof *v);
+    memset(v, 0, uh_shape_size(m->image) * sizeof *v);
     exchange(m, (double *)(size_t)x, v, 0);
 }
 

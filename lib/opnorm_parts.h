@@ -68,22 +68,26 @@ void uh_opnorm_multiply(const struct uh_opnorm_kernel *kernel, size_t depth,
 double uh_opnorm_chain(size_t depth);
 
 /* gamma_k = k u / (1 - k u), with room for its own rounding. */
-double uh_gamma(double k);
+double uh_opnorm_gamma(double k);
 
 /* -- vectors ----------------------------------------------------------------- */
 
 /* Sum of squares, segment by segment; its relative error, and the norm's, is
- * at most uh_norm_error(n). */
-double uh_norm(const struct uh_opnorm_kernel *kernel, size_t n,
-               const double *x);
-double uh_norm_error(size_t n);
+ * at most uh_opnorm_length_error(n). */
+double uh_opnorm_length(const struct uh_opnorm_kernel *kernel, size_t n,
+                        const double *x);
+double uh_opnorm_length_error(size_t n);
 
 /* -- maps --------------------------------------------------------------------- */
 
 struct uh_map;
 
+/* whole 0: where windows along an axis do not overlap, all are alike, and one
+ * that lies in the image stands for them; the norm is the same, and equal
+ * singular values are fewer.  Whole 1: all places. */
 struct uh_map *uh_map_of(const struct uh_layer *layer, const float *scale,
-                         struct uh_pool *pool, struct uh_arena *arena);
+                         int whole, struct uh_pool *pool,
+                         struct uh_arena *arena);
 
 /* Entries of the map's own input and output. */
 size_t uh_map_in(const struct uh_map *map);

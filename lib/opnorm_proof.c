@@ -172,7 +172,7 @@ int uh_below(const struct uh_opnorm_kernel *kernel, struct uh_pool *pool,
      * the products of its diagonal, so up to that of its trace (Rump, theorem
      * 2.3); blocks cost a few more roundings, the diagonal's own is u tau. */
     const double gamma =
-        uh_gamma((double)(n + n / UH_OPNORM_DEPTH + n / BLOCK + 8));
+        uh_opnorm_gamma((double)(n + n / UH_OPNORM_DEPTH + n / BLOCK + 8));
     *slack = gamma / (1 - gamma) * trace * (1 + 2 * gamma) + 2 * UH_UNIT * tau +
              0x1p-960 * (double)n;
     return 1;
@@ -290,8 +290,8 @@ double uh_prove_dense(const struct uh_layer *layer, const float *scale,
         uh_cells(pool, parts_of(q.n, q.per_cell), gram_band, &q);
     }
     const double sum =
-        uh_gamma((double)(UH_OPNORM_DEPTH + 4 + STRIP / UH_OPNORM_DEPTH +
-                          q.inner / STRIP));
+        uh_opnorm_gamma((double)(UH_OPNORM_DEPTH + 4 + STRIP / UH_OPNORM_DEPTH +
+                                 q.inner / STRIP));
     const double error = sum * absolute * absolute;
     memset(room, 0, uh_below_room(q.n) * sizeof *room);
     const double bound =
@@ -396,7 +396,7 @@ static double estimate(const struct torus *t, const double *r,
         u[i] = 1 + (double)(i * 7 % 11) / 8;
     }
     for (int step = 0; step < GUESS; step++) {
-        const double size = uh_norm(t->kernel, n, u);
+        const double size = uh_opnorm_length(t->kernel, n, u);
         memset(v, 0, q * sizeof *v);
         for (size_t i = 0; i < n && size > 0; i++) {
             t->kernel->subtract(q, -u[i] / size, r + i * q, v);
@@ -408,7 +408,7 @@ static double estimate(const struct torus *t, const double *r,
                                        r + i * q + p, v + p);
             }
         }
-        const double power = uh_norm(t->kernel, q, v);
+        const double power = uh_opnorm_length(t->kernel, q, v);
         value = fmax(value, power * power);
     }
     return value;
@@ -550,7 +550,7 @@ double uh_prove_conv(const struct uh_map *map, double guess)
     /* the symbol's own rounding: of each factor's angle, value and sum */
     const size_t taps = t.s.taps[0] * t.s.taps[1];
     double bound =
-        rooted(most) + 2 * uh_gamma((double)(taps + 32)) * t.absolute;
+        rooted(most) + 2 * uh_opnorm_gamma((double)(taps + 32)) * t.absolute;
     for (int d = 0; d < 2; d++) {
         if (degree[d]) {
             double c, s;

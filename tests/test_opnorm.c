@@ -289,6 +289,129 @@ static void the_proved_bound_is_the_symbols_supremum(void **state)
     }
 }
 
+/* |a + b z + c z^2|^2 = a^2 + b^2 + c^2 + 2 b (a + c) cos + 2 a c cos of twice
+ * the angle: with a c < 0 largest where cos is -b (a + c) / 4 a c, here halfway
+ * between two of 32 points. */
+static void a_supremum_between_the_points_is_not_missed(void **state)
+{
+    struct state *s = *state;
+    static const float tap[2][3] = {{1, 1.568f, -0.8f}, {1, 1, -1}};
+    for (size_t i = 0; i < 2; i++) {
+        struct uh_net net = uh_net_make("input 1 40 40; conv 1 3 3", s->arena);
+        for (size_t j = 0; j < 9; j++) { /* rows times columns */
+            net.layer[0].weight[j] = tap[0][j / 3] * tap[i][j % 3];
+        }
+        double most = 1;
+        for (size_t d = 0; d < 2; d++) {
+            const float *t = tap[d ? i : 0];
+            const double a = (double)t[0], b = (double)t[1], c = (double)t[2];
+            const double x = -b * (a + c) / (4 * a * c);
+            most *= sqrt(a * a + b * b + c * c + 2 * b * (a + c) * x +
+                         2 * a * c * (2 * x * x - 1));
+        }
+        const struct uh_opnorm norm = norm_of(s, &net.layer[0]);
+        assert_true(norm.upper_proved >= most * (1 - 1e-6));
+        assert_true(norm.upper_proved <= most * 1.03);
+        assert_true(norm.upper <= norm.lower * (1 + 1e-6));
+        assert_true(norm.lower <= most && norm.lower >= most * 0.97);
+    }
+}
+
+/* Windows that do not overlap are all alike: one stands for them. */
+static void windows_apart_count_once(void **state)
+{
+    struct state *s = *state;
+    static const char *const arch[] = {
+        "input 30 12 11; conv 20 1 1", "input 3 20 20; conv 40 4 4 stride=4",
+        "input 2 9 40; conv 3 1 3 pad=1",
+        ("input 6 9 9; conv 4 2 3 stride=3 pad=1 groups=2")};
+    for (size_t i = 0; i < sizeof arch / sizeof *arch; i++) {
+        struct uh_net net = made(s, arch[i], "apart");
+        const size_t n = uh_shape_size(net.in), m = uh_shape_size(net.out);
+        double *a = ref_opnorm_matrix(&net.layer[0], NULL);
+        double *sigma = ref_opnorm_singular(m, n, a);
+        const struct uh_opnorm norm = norm_of(s, &net.layer[0]);
+        assert_true(norm.lower <= sigma[0] * (1 + 1e-12));
+        assert_true(norm.upper >= sigma[0] * (1 - 1e-12));
+        assert_true(norm.upper_proved >= sigma[0] * (1 - 1e-12));
+        assert_true(norm.upper_proved <= sigma[0] * (1 + 1e-6));
+        assert_true(norm.run.dim < n);
+        const double gain = ref_opnorm_gain(m, n, a, norm.vector);
+        assert_true(gain >= norm.lower && gain <= norm.lower * (1 + 1e-9));
+        free(sigma);
+        free(a);
+    }
+}
+
+/* Against sums in long double. */
+static void products_err_by_less_than_they_say(void **state)
+{
+    struct state *s = *state;
+    for (size_t i = 1; i < sizeof shapes / sizeof *shapes; i++) {
+        struct uh_net net = made(s, shapes[i], shapes[i]);
+        const struct uh_layer *layer = &net.layer[0];
+        struct uh_map *map = uh_map_of(layer, NULL, 0, s->pool, s->arena);
+        const size_t n = uh_map_in(map), m = uh_map_out(map);
+        double *a = calloc(m * n, sizeof *a), *x = calloc(n, sizeof *x);
+        double *y = calloc(m, sizeof *y), *z = calloc(n, sizeof *z);
+        double *own = calloc(uh_shape_size(layer->in), sizeof *own);
+        for (size_t j = 0; j < n; j++) { /* single products, exact */
+            x[j] = 1;
+            uh_map_export(map, x, own); /* hides what is no pixel */
+            uh_map_import(map, own, x);
+            uh_map_apply(map, x, y);
+            for (size_t k = 0; k < m; k++) {
+                a[k * n + j] = y[k];
+            }
+            x[j] = 0;
+        }
+        double *sigma = ref_opnorm_singular(m, n, a), *b = calloc(m * n, 8);
+        for (size_t j = 0; j < m * n; j++) {
+            b[j] = fabs(a[j]);
+        }
+        double *plain = ref_opnorm_singular(m, n, b);
+        assert_true(uh_map_absolute(map) >= plain[0] * (1 - 1e-12));
+        assert_true(uh_map_simple(map) >= sigma[0] * (1 - 1e-12));
+        double length = 0;
+        for (size_t j = 0; j < n; j++) {
+            x[j] = sin((double)(j + 1)) + 0x1p-30;
+            length += x[j] * x[j];
+        }
+        uh_map_export(map, x, own);
+        uh_map_import(map, own, x);
+        uh_map_gram(map, x, y, z);
+        long double *exact = calloc(m, sizeof *exact), off = 0, off2 = 0;
+        for (size_t k = 0; k < m; k++) {
+            for (size_t j = 0; j < n; j++) {
+                exact[k] += (long double)a[k * n + j] * (long double)x[j];
+            }
+            off +=
+                ((long double)y[k] - exact[k]) * ((long double)y[k] - exact[k]);
+        }
+        for (size_t j = 0; j < n; j++) {
+            long double sum = 0;
+            for (size_t k = 0; k < m; k++) {
+                sum += (long double)a[k * n + j] * exact[k];
+            }
+            off2 += ((long double)z[j] - sum) * ((long double)z[j] - sum);
+        }
+        const double scale = uh_map_absolute(map) * sqrt(length);
+        assert_true(sqrt((double)off) <= uh_map_error(map) * scale);
+        assert_true(sqrt((double)off2) <=
+                    uh_map_gram_error(map) * scale * sigma[0]);
+        assert_true(uh_map_error(map) < 1e-12 && uh_map_error(map) > 0);
+        free(a);
+        free(b);
+        free(x);
+        free(y);
+        free(z);
+        free(own);
+        free(exact);
+        free(sigma);
+        free(plain);
+    }
+}
+
 /* -- certificates --------------------------------------------------------------- */
 
 static struct uh_layer diagonal(struct state *s, size_t n)
@@ -335,7 +458,7 @@ static void without_delta_nothing_is_refuted(void **state)
     struct state *s = *state;
     enum { N = 100 };
     const struct uh_layer layer = diagonal(s, N);
-    struct uh_map *map = uh_map_of(&layer, NULL, s->pool, s->arena);
+    struct uh_map *map = uh_map_of(&layer, NULL, 0, s->pool, s->arena);
     struct uh_krylov run = uh_krylov_open(map, 60, 0, NULL, s->arena);
     double start[N] = {0};
     for (size_t i = 1; i < N; i++) {
@@ -350,6 +473,44 @@ static void without_delta_nothing_is_refuted(void **state)
     assert_false(uh_krylov_refutes(&run, -1, 1e300));
     assert_false(uh_krylov_refutes(&run, (double)NAN, 1e300));
     assert_false(uh_krylov_refutes(&run, 1e-10, (double)NAN));
+}
+
+/* a_j = b_j = 1: g_2 = (tau - 1) g_1, g_3 = ((tau - 1)^2 - 1) g_1 without
+ * residuals; at tau = 3 these are 2 and 3 times g_1. */
+static void the_recurrence_is_the_one_on_paper(void **state)
+{
+    struct state *s = *state;
+    const double tiny = 1e-20;
+    const struct uh_layer layer = dense_of(s, 1, 1, &tiny);
+    struct uh_map *map = uh_map_of(&layer, NULL, 0, s->pool, s->arena);
+    struct uh_krylov run = uh_krylov_open(map, 2, 0, NULL, s->arena);
+    run.alpha[0] = run.alpha[1] = run.beta[0] = run.beta[1] = 1;
+    run.steps = 1;
+    assert_true(uh_krylov_refutes(&run, 0.501, 3));
+    assert_false(uh_krylov_refutes(&run, 0.499, 3));
+    run.steps = 2;
+    assert_true(uh_krylov_refutes(&run, 0.334, 3));
+    assert_false(uh_krylov_refutes(&run, 0.333, 3));
+    assert_true(uh_krylov_refutes(&run, 0.334, 3.01));
+    assert_false(uh_krylov_refutes(&run, 0.334, 2.99));
+    /* 2 g_1 - f_1, then 2 g_2 - g_1 - f_2 */
+    run.residual[0] = 0.05;
+    run.steps = 1;
+    assert_true(uh_krylov_refutes(&run, 0.526, 3));
+    assert_false(uh_krylov_refutes(&run, 0.524, 3));
+    run.steps = 2;
+    run.residual[1] = 0.1;
+    assert_true(uh_krylov_refutes(&run, 0.401, 3));
+    assert_false(uh_krylov_refutes(&run, 0.399, 3));
+    /* what leaks through Y counts rho times as much, and rho moves the whole */
+    run.across = 0.5;
+    run.leak[1] = 0.2;
+    assert_false(uh_krylov_refutes(&run, 0.433, 3));
+    assert_true(uh_krylov_refutes(&run, 0.435, 3));
+    run.inside = 4;
+    run.across = 2;
+    assert_true(fabs(uh_krylov_whole(&run, 1) - 5) < 1e-14);
+    assert_true(uh_krylov_whole(&run, 1) >= 5);
 }
 
 static void a_drawn_start_finds_what_the_first_one_missed(void **state)
@@ -462,7 +623,12 @@ static void a_factorization_finds_the_top_from_above(void **state)
         double *room = calloc(uh_below_room(n), sizeof *room), slack = 0;
         assert_true(
             uh_below(kernel, s->pool, n, g, 5 * (1 + 1e-9), room, &slack));
-        assert_true(slack > 0 && slack < 1e-9);
+        double trace = 0;
+        for (size_t i = 0; i < n; i++) {
+            trace += 5 * (1 + 1e-9) - g[i * n + i];
+        }
+        assert_true(slack >= (double)(n + 1) * 0x1p-53 * trace);
+        assert_true(slack < 1e-9);
         assert_false(
             uh_below(kernel, s->pool, n, g, 5 * (1 - 1e-9), room, &slack));
         g[n / 2 * n + n / 2] = (double)NAN;
@@ -793,8 +959,12 @@ int main(void)
         cmocka_unit_test(a_layer_of_zeros_has_norm_zero),
         cmocka_unit_test(a_power_of_two_goes_through_every_bit),
         cmocka_unit_test(the_proved_bound_is_the_symbols_supremum),
+        cmocka_unit_test(a_supremum_between_the_points_is_not_missed),
+        cmocka_unit_test(windows_apart_count_once),
+        cmocka_unit_test(products_err_by_less_than_they_say),
         cmocka_unit_test(a_start_orthogonal_to_the_top_gives_no_certificate),
         cmocka_unit_test(without_delta_nothing_is_refuted),
+        cmocka_unit_test(the_recurrence_is_the_one_on_paper),
         cmocka_unit_test(a_drawn_start_finds_what_the_first_one_missed),
         cmocka_unit_test(false_certificates_are_refused),
         cmocka_unit_test(delta_is_as_rare_as_is_said),
