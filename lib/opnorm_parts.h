@@ -166,8 +166,9 @@ struct uh_krylov {
     double *y, *z, *w; /* A v, A'A v, what is left of it */
     double *sum;       /* (parts, columns) */
     size_t columns;
-    double scale; /* of w when it becomes v */
-    double *mix;  /* of out, then of the basis: (known + most) */
+    size_t cleared; /* vectors of the basis that w is cleared of */
+    double scale;   /* of w when it becomes v */
+    double *mix;    /* of out, then of the basis: (known + most) */
 };
 
 /* A run of at most so many steps, with the vectors of out taken out. */
