@@ -407,7 +407,7 @@ static void make_dense(struct uh_map *m, struct uh_arena *arena)
     m->shard =
         uh_arena_alloc(arena, uh_size_mul(shards, m->in), sizeof *m->shard);
     double row = 0, column = 0, square = 0;
-    double *sums = m->shard; /* for now */
+    double *sums = m->shard; /* free until a product needs it */
     for (size_t o = 0; o < m->out; o++) {
         const double scale = m->scale ? fabs((double)m->scale[o]) : 1;
         double sum = 0;
