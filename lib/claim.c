@@ -24,6 +24,7 @@ struct value {
 struct parser {
     const char *start, *at;
     const char *claim;
+    const char *chapter; /* of the ids, with its slash; "" */
     const struct uh_book *book;
     struct uh_arena *arena;
     struct uh_error *error;
@@ -223,13 +224,14 @@ static struct value nothing(struct parser *p)
 static struct value read_id(struct parser *p, const char *word, size_t length,
                             enum end end)
 {
-    char *id = uh_arena_alloc(p->arena, length + 1, 1);
-    memcpy(id, word, length);
-    if (length > 2 && strcmp(id + length - 2, "/*") == 0) {
-        id[length - 1] = '\0';
-        size_t first = uh_book_from(p->book, id), last = first;
+    const char *id =
+        uh_arena_format(p->arena, "%s%.*s", p->chapter, (int)length, word);
+    if (word[length - 1] == '*') {
+        size_t before = strlen(id) - 1, first, last;
+        id = uh_arena_format(p->arena, "%.*s", (int)before, id);
+        first = last = uh_book_from(p->book, id);
         while (last < p->book->count &&
-               strncmp(p->book->id[last], id, length - 1) == 0) {
+               strncmp(p->book->id[last], id, before) == 0) {
             remember(p, p->book->id[last]);
             last++;
         }
@@ -259,15 +261,33 @@ static struct value read_id(struct parser *p, const char *word, size_t length,
 
 static struct value either(struct parser *p);
 
+/* What follows an opening bracket. */
+static struct value several(struct parser *p)
+{
+    struct value v = either(p);
+    while (eat(p, ",")) {
+        struct value w = either(p), joined = {v.count + w.count, NULL, NULL};
+        if (v.text || w.text) {
+            bad(p, "expected numbers");
+        }
+        joined.number = fresh(p, joined.count);
+        for (size_t i = 0; i < joined.count; i++) {
+            mpq_set(joined.number[i],
+                    i < v.count ? v.number[i] : w.number[i - v.count]);
+        }
+        v = joined;
+    }
+    if (!eat(p, ")")) {
+        bad(p, "expected )");
+    }
+    return v;
+}
+
 static struct value primary(struct parser *p)
 {
     skip(p);
     if (eat(p, "(")) {
-        struct value v = either(p);
-        if (!eat(p, ")")) {
-            bad(p, "expected )");
-        }
-        return v;
+        return several(p);
     }
     enum end end = VALUE;
     bool closed = false;
@@ -477,10 +497,11 @@ static struct value either(struct parser *p)
     return v;
 }
 
-static enum uh_status evaluate(struct parser *p, const char *expression,
-                               bool *yes)
+static enum uh_status evaluate(struct parser *p, const char *chapter,
+                               const char *expression, bool *yes)
 {
     p->start = p->at = expression;
+    p->chapter = chapter;
     p->absent = false;
     if (setjmp(p->out)) {
         return UH_BAD_INPUT;
@@ -498,12 +519,26 @@ static enum uh_status evaluate(struct parser *p, const char *expression,
 
 struct rule {
     const char *claim, *word, *condition, *expression;
+    const char *chapter; /* as in the parser */
 };
+
+/* Whether it is a line `in CHAPTER:`, which goes to *chapter with its slash. */
+static bool read_in(const char *line, struct uh_arena *arena,
+                    const char **chapter)
+{
+    size_t length = strlen(line);
+    if (strncmp(line, "in ", 3) != 0 || length < 5 ||
+        strcspn(line + 3, " :") != length - 4 || line[length - 1] != ':') {
+        return false;
+    }
+    *chapter = uh_arena_format(arena, "%.*s/", (int)length - 4, line + 3);
+    return true;
+}
 
 static enum uh_status read_rule(char *line, struct rule *rule,
                                 struct uh_error *error)
 {
-    *rule = (struct rule){line, NULL, "", NULL};
+    *rule = (struct rule){line, NULL, "", NULL, ""};
     char *s = line + strcspn(line, " \t");
     if (*s) {
         *s++ = '\0';
@@ -575,7 +610,7 @@ static void decide(struct parser *p, const struct rule *rules, size_t count,
             continue;
         }
         bool yes = false;
-        *status = evaluate(p, rule->expression, &yes);
+        *status = evaluate(p, rule->chapter, rule->expression, &yes);
         if (*status != UH_OK) {
             return;
         }
@@ -602,13 +637,18 @@ enum uh_status uh_claims_decide(const char *rules_text,
 {
     char *text = uh_arena_text(arena, rules_text);
     char **lines = uh_arena_alloc(arena, strlen(text) + 1, sizeof *lines);
-    size_t rule_count = split(text, lines);
-    struct rule *rules = uh_arena_alloc(arena, rule_count, sizeof *rules);
-    for (size_t i = 0; i < rule_count; i++) {
-        enum uh_status status = read_rule(lines[i], &rules[i], error);
+    size_t line_count = split(text, lines), rule_count = 0;
+    struct rule *rules = uh_arena_alloc(arena, line_count, sizeof *rules);
+    const char *chapter = "";
+    for (size_t i = 0; i < line_count; i++) {
+        if (read_in(lines[i], arena, &chapter)) {
+            continue;
+        }
+        enum uh_status status = read_rule(lines[i], &rules[rule_count], error);
         if (status != UH_OK) {
             return status;
         }
+        rules[rule_count++].chapter = chapter;
     }
     struct parser *p = uh_arena_alloc(arena, 1, sizeof *p);
     p->book = book;

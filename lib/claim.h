@@ -8,17 +8,23 @@
  *     B-31 holds if "the maximal number is meant": knots/saw/misses == 0
  *
  * tried from top to bottom; the first that is true gives the verdict; none
- * true is "undecided"; a record that is absent is "untested".
+ * true is "undecided"; a record that is absent is "untested".  A line
+ *
+ *     in knots:
+ *
+ * puts knots/ before every id of the lines below it, up to the next such line.
  *
  *     expression   or, and, not, comparisons (== != < <= > >=), + - * /, ( )
  *     number       3, 0.05, 1e-12: exact decimals
  *     id           the value of a record
  *     lower(id) upper(id)   the ends of its interval, or of the last digit
  *                  that stands; the value itself where it is exact or bits
- *     all(P)       where P ends in a slash and a star: the values of every
- *                  record whose id begins with what is before the star; also
- *                  lower(P), upper(P).  A comparison with them holds if it
- *                  holds for each.
+ *     all(P)       where P ends in a star: the values of every record whose
+ *                  id begins with what is before the star, in the order of
+ *                  their ids; also lower(P), upper(P).  A comparison with them
+ *                  holds if it holds for each.
+ *     (x, y, ...)  several values at once; against all(P) each meets its own,
+ *                  and the rule cannot be read if there are more or fewer.
  *
  * Between an id and a minus sign there is a blank: a-b is one id.
  *

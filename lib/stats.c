@@ -71,6 +71,11 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+void uh_sort(size_t n, double x[n])
+{
+    qsort(x, n, sizeof *x, ascending);
+}
+
 /* The p-quantile of n sorted numbers, linear between order statistics. */
 static double quantile(size_t n, const double sorted[n], double p)
 {
@@ -100,7 +105,7 @@ struct uh_interval uh_bootstrap(size_t n, struct uh_statistic statistic,
         found[r] = statistic.of(statistic.context, n, pick);
         UH_REQUIRE(isfinite(found[r]), "resample %zu gave %g", r, found[r]);
     }
-    qsort(found, resamples, sizeof *found, ascending);
+    uh_sort(resamples, found);
     struct uh_interval interval = {
         quantile(resamples, found, (1 - level) / 2),
         quantile(resamples, found, 1 - (1 - level) / 2)};

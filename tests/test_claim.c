@@ -128,6 +128,36 @@ static void a_set_holds_if_each_member_does(void **state)
     decides(state, "all(k/none/*) == 0", "untested");
 }
 
+static void values_in_brackets_meet_their_own(void **state)
+{
+    decides(state, "all(k/set/*) == (1, 2, 3)", "holds");
+    decides(state, "all(k/set/*) == (1, 2, 2 + 1/1)", "holds");
+    decides(state, "all(k/set/*) == (1, 3, 2)", "undecided");
+    decides(state, "all(k/set/*) == (3, 2, 1)", "undecided");
+    decides(state, "(k/a, k/half) == (7, 1/2)", "holds");
+    decides(state, "all(k/se*) - (1, 2, 3) == 0", "holds");
+    decides(state, "(1, 2, 3) > (0, 1, 3)", "undecided");
+    decides(state, "(1, 2, 3) > 0 and (1, 1) < 2", "holds");
+    decides(state, "all(k/gone/*) == (1, 2)", "untested");
+}
+
+static void a_chapter_is_said_once(void **state)
+{
+    struct uh_verdict v = first_verdict(*state, "in k:\n"
+                                                "X-1 holds: a == 7\n"
+                                                "  and all(set/*) > 0\n");
+    assert_string_equal(v.word, "holds");
+    assert_int_equal(v.from_count, 4);
+    assert_string_equal(v.from[0], "k/a");
+    assert_string_equal(v.from[1], "k/set/1");
+    v = first_verdict(*state, "in k:\nX-1 holds: k/a == 7\n");
+    assert_string_equal(v.word, "untested");
+    v = first_verdict(*state, "in other:\nX-1 refuted: a == 1\n"
+                              "in k:\nX-1 holds: a == 7\n");
+    assert_string_equal(v.word, "untested");
+    assert_string_equal(v.from[0], "other/a");
+}
+
 static void digests_are_equal_or_not(void **state)
 {
     decides(state, "k/hash == k/hash", "holds");
@@ -198,7 +228,11 @@ static void what_cannot_be_read_is_one_line(void **state)
         "X-1 holds: 1e999 == 1\n",
         "X-1 holds:\n",
         "X-1 holds: k/hash\n",
-        "X-1 holds: k/round == 1.25\n" /* closer than its digits */
+        "X-1 holds: k/round == 1.25\n", /* closer than its digits */
+        "X-1 holds: all(k/set/*) == (1, 2)\n",
+        "X-1 holds: (1, 2 == 2\n",
+        "X-1 holds: (1, k/hash) == 2\n",
+        "in k: X-1 holds: a == 7\n",
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         struct uh_verdict *v;
@@ -222,6 +256,8 @@ int main(void)
         cmocka_unit_test(comparisons_and_words_mean_what_they_say),
         cmocka_unit_test(intervals_are_read_at_their_ends),
         cmocka_unit_test(a_set_holds_if_each_member_does),
+        cmocka_unit_test(values_in_brackets_meet_their_own),
+        cmocka_unit_test(a_chapter_is_said_once),
         cmocka_unit_test(digests_are_equal_or_not),
         cmocka_unit_test(the_first_true_rule_decides),
         cmocka_unit_test(an_absent_record_leaves_a_claim_untested),

@@ -81,6 +81,28 @@ static void deviation_of_an_arithmetic_sequence_is_known(void **state)
     assert_true(uh_deviation(1, x) == 0);
 }
 
+static void sorting_keeps_the_numbers_and_puts_them_in_order(void **state)
+{
+    (void)state;
+    struct uh_stream s = uh_stream_open("test/stats/sort");
+    for (size_t n = 0; n <= 40; n++) {
+        double x[41], y[41];
+        for (size_t i = 0; i < n; i++) {
+            x[i] = y[i] = (double)uh_stream_below(&s, 20) - 10; /* some twice */
+        }
+        uh_sort(n, y);
+        for (size_t i = 0; i < n; i++) {
+            int before = 0, after = 0;
+            for (size_t k = 0; k < n; k++) {
+                before += x[k] == x[i];
+                after += y[k] == x[i];
+            }
+            assert_true(i == 0 || y[i - 1] <= y[i]);
+            assert_int_equal(before, after);
+        }
+    }
+}
+
 static void a_constant_sample_has_no_spread(void **state)
 {
     (void)state;
@@ -236,6 +258,7 @@ int main(void)
         cmocka_unit_test(clopper_pearson_ends_have_the_binomial_tails),
         cmocka_unit_test(student_of_two_values_is_known),
         cmocka_unit_test(deviation_of_an_arithmetic_sequence_is_known),
+        cmocka_unit_test(sorting_keeps_the_numbers_and_puts_them_in_order),
         cmocka_unit_test(a_constant_sample_has_no_spread),
         cmocka_unit_test(bootstrap_of_a_normal_sample_is_students),
         cmocka_unit_test(bootstrap_covers_about_as_often_as_it_says),
