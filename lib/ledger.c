@@ -226,6 +226,9 @@ void uh_ledger_put(struct uh_ledger *ledger, struct uh_record record,
     record.data = group->data;
     record.oracle = group->oracle;
     record.residual = group->residual;
+    if (record.kind == UH_SAMPLED) {
+        record.digits = group->digits;
+    }
     uh_ledger_record(ledger, &record);
 }
 

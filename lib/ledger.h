@@ -77,6 +77,7 @@ struct uh_group {
     const char *unit, *claims, *data; /* as in uh_record */
     const char *oracle;
     double residual;
+    int digits; /* of estimates that were rounded */
 };
 
 /* NULL: nothing is shared, which is how a ledger begins. */

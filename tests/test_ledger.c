@@ -267,7 +267,14 @@ static void an_estimate_names_its_method_and_its_stream(void **state)
     uh_ledger_estimate(ledger,
                        &(struct uh_estimate){2, 1, 3, 0.5, 9, "by hand"},
                        "an estimate", "hand");
+    uh_ledger_group(ledger, &(struct uh_group){.path = "r", .digits = 3});
+    uh_ledger_estimate(ledger,
+                       &(struct uh_estimate){1. / 3, 0, 1, 0.5, 9, "by hand"},
+                       "an estimate that was rounded", "third");
+    uh_ledger_bits(ledger, 1. / 3, "a number that was not", "bits");
     struct uh_book *book = write_and_read(arena, ledger);
+    expect(book, "knots/r/third", "value", "0.333");
+    expect(book, "knots/r/bits", "value", "0.33333333333333331");
     expect(book, "knots/e/rate/16", "value", "0.25");
     expect(book, "knots/e/rate/16", "method", "clopper-pearson");
     expect(book, "knots/e/rate/16", "claims", "B-28");
