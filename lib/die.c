@@ -8,9 +8,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* Whoever comes second waits here for the end of the process: one line is
+ * said, and exit is called once. */
+static void be_the_only_one(void)
+{
+    flockfile(stderr); /* and never unlock it */
+}
+
 UH_PRINTF(1, 0)
 static void say(const char *format, va_list arguments, const char *end)
 {
+    be_the_only_one();
     char line[1024];
     vsnprintf(line, sizeof line, format, arguments);
     for (char *c = line; *c; c++) {
@@ -56,6 +64,7 @@ void uh_broken_contract(const char *function, const char *condition,
     va_start(arguments, format);
     vsnprintf(detail, sizeof detail, format, arguments);
     va_end(arguments);
+    be_the_only_one();
     fprintf(stderr, "%s: broken contract: %s (%s)\n", function, condition,
             detail);
     uh_file_abandon_all();

@@ -1,6 +1,7 @@
 /* test_die.c: how programs end, and the lines that they leave. */
 #include "scratch.h"
 
+#include "cells.h"
 #include "die.h"
 
 static void die(void *text)
@@ -33,6 +34,30 @@ static void die_stays_on_one_line_whatever_a_file_is_called(void **state)
     e = run_child(die, longer);
     assert_int_equal(e.status, 1);
     assert_int_equal(strcspn(e.said, "\n"), strlen(e.said) - 1);
+}
+
+static void die_in_a_cell(void *context, size_t index, struct uh_pool *serial)
+{
+    (void)context;
+    (void)serial;
+    uh_die("cell: expected to go on, found the end of %zu", index);
+}
+
+static void die_in_every_cell(void *unused)
+{
+    (void)unused;
+    struct uh_pool *pool = uh_pool_open(8);
+    uh_cells(pool, 8, die_in_a_cell, NULL);
+}
+
+static void threads_that_die_together_say_one_line(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 200; i++) {
+        struct ending e = run_child(die_in_every_cell, NULL);
+        assert_int_equal(e.status, 1);
+        assert_int_equal(strcspn(e.said, "\n"), strlen(e.said) - 1);
+    }
 }
 
 static void usage(void *unused)
@@ -130,6 +155,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(die_is_one_line_and_status_1),
         cmocka_unit_test(die_stays_on_one_line_whatever_a_file_is_called),
+        cmocka_unit_test(threads_that_die_together_say_one_line),
         cmocka_unit_test(usage_is_status_2_and_names_the_help),
         cmocka_unit_test(die_error_prints_the_line_of_the_reader),
         cmocka_unit_test(broken_contract_names_function_and_condition),
