@@ -147,7 +147,7 @@ static void run_panels(const struct product *q, const struct block *block,
     for (size_t j = j0; j < j1; j += tile.cols) {
         tile.cols = least(kernel->cols, j1 - j);
         const size_t later = j + tile.cols;
-        struct ahead ahead = {tile.b, 0, 0};
+        struct ahead ahead = {q->b, 0, 0};
         if (block->b_packed) {
             tile.b = packed;
             tile.b_step = round_up(tile.cols, kernel->lanes);
