@@ -1,11 +1,19 @@
 /* test_memory.c: memory that is not to be had.
  *
  * Each subject runs in children in which the k-th request for memory fails,
- * for every k until it runs through; once only that request, once every one
- * from it on.  malloc and its relatives are this program's own, so that the
- * requests of jansson, GMP, zlib, libpng and stdio are counted too. */
+ * for every k until it runs through (behind the first EVERY, where loops ask
+ * for the same again, for one in so many); once only that request, once every
+ * one from it on.  malloc and its relatives are this program's own, so that the
+ * requests of jansson, GMP, zlib, libpng and stdio are counted too; so is the
+ * arena, of which every request is one of malloc here. */
+#ifndef UH_ARENA_MALLOC
+#define UH_ARENA_MALLOC
+#endif
+#include "../lib/arena.c"
+
 #include "scratch.h"
 
+#include "attack.h"
 #include "book.h"
 #include "cells.h"
 #include "cifar.h"
@@ -13,13 +21,17 @@
 #include "dataset.h"
 #include "die.h"
 #include "digest.h"
+#include "eigen.h"
+#include "estimate.h"
 #include "file.h"
 #include "idx.h"
 #include "ledger.h"
 #include "net.h"
 #include "npy.h"
+#include "opnorm.h"
 #include "picture.h"
 #include "pieces.h"
+#include "plain.h"
 #include "ppm.h"
 #include "ratio.h"
 #include "safetensors.h"
@@ -28,12 +40,18 @@
 #include "step.h"
 #include "strokes.h"
 #include "table.h"
+#include "torchvision.h"
 #include "train.h"
 #include "zoo.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
+
+/* The subcommand in one piece with what it shares with the others. */
+#include "../tools/underhood/common.c"
+#include "../tools/underhood/lipschitz.c"
 
 /* The checkers of addresses and threads bring a malloc of their own. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -48,6 +66,8 @@
 #elif !defined(OWN_MALLOC)
 #define OWN_MALLOC 0
 #endif
+
+enum { EVERY = 300 };
 
 /* Seen by the parent, too. */
 struct shared {
@@ -195,6 +215,19 @@ static void load_codebook(const struct place *p, struct uh_arena *arena)
     uh_net_digest(&net, shared->result);
 }
 
+static void load_published(const struct place *p, struct uh_arena *arena)
+{
+    static const struct uh_torchvision_options options = {{3, 9, 9}, "relu", 0};
+    struct uh_error error;
+    struct uh_torchvision found;
+    struct uh_safetensors stored;
+    must(uh_safetensors_read(in(p, "published"), arena, &stored, &error),
+         &error);
+    must(uh_torchvision_of_tensors(&stored, &options, arena, &found, &error),
+         &error);
+    uh_net_digest(&found.net, shared->result);
+}
+
 static void read_photograph(const struct place *p, struct uh_arena *arena)
 {
     struct uh_error error;
@@ -242,6 +275,21 @@ static void keep_ledger(const struct place *p, struct uh_arena *arena)
                                                  .kind = UH_BITS,
                                                  .what = "a float",
                                                  .value = 0.1});
+    uh_ledger_write(ledger, out(p, "records.jsonl"));
+    uh_ledger_free(ledger);
+}
+
+static void record_estimates(const struct place *p, struct uh_arena *arena)
+{
+    enum { COUNT = 3 };
+    static const double x[COUNT] = {1, 2, 4};
+    struct uh_ledger *ledger = uh_ledger_new(arena, "c", "quick", "abc");
+    uh_ledger_rate(ledger, 3, 20, 0.95, "a rate", "rate/%d", 1);
+    uh_ledger_student(ledger, COUNT, x, 0.95, "a mean", "student");
+    uh_ledger_bootstrap(ledger, COUNT, x, 0.95, arena, "a mean", "bootstrap");
+    uh_ledger_estimate(
+        ledger, &(struct uh_estimate){0.5, 0.25, 0.75, 0.95, COUNT, "another"},
+        "a number", "estimate");
     uh_ledger_write(ledger, out(p, "records.jsonl"));
     uh_ledger_free(ledger);
 }
@@ -311,8 +359,8 @@ static void walk_pieces(const struct place *p, struct uh_arena *arena)
     struct uh_digest d;
     (void)p;
     uh_digest_start(&d);
-    struct uh_net net = uh_net_make("input 3; dense 9; relu; mark a; dense 9; "
-                                    "batchnorm; leakyrelu 0.1; add a; dense 2",
+    struct uh_net net = uh_net_make("input 3; dense 3; relu; mark a; dense 3; "
+                                    "batchnorm; leakyrelu 0.1; add a; dense 1",
                                     arena);
     uh_net_init(&net, "memory/walk");
     for (int exact = 0; exact < 2; exact++) {
@@ -322,7 +370,7 @@ static void walk_pieces(const struct place *p, struct uh_arena *arena)
         uh_digest_add(&d, pieces.position,
                       pieces.knots * sizeof *pieces.position);
     }
-    const struct uh_zoo zoo = uh_zoo_sawtooth(10, arena);
+    const struct uh_zoo zoo = uh_zoo_sawtooth(4, arena);
     struct uh_pieces teeth;
     must(uh_pieces_walk(&zoo.net, &(struct uh_line){0}, pool, arena, &teeth,
                         &error),
@@ -330,6 +378,25 @@ static void walk_pieces(const struct place *p, struct uh_arena *arena)
     uh_digest_add(&d, teeth.position, teeth.knots * sizeof *teeth.position);
     uh_digest_end(&d, shared->result);
     uh_pool_close(&pool);
+}
+
+static void walk_by_plain_loops(const struct place *p, struct uh_arena *arena)
+{
+    static const double from[32] = {-1, 0.5, 0.1}, to[32] = {1, -0.25, 3};
+    struct uh_dual y[2];
+    struct uh_digest d;
+    (void)p;
+    struct uh_net net = uh_net_make("input 2 4 4; conv 3 3 3 pad=1; batchnorm; "
+                                    "mark a; relu; cat a; maxpool 2; flatten; "
+                                    "dense 2",
+                                    arena);
+    uh_net_init(&net, "memory/plain");
+    uint32_t *pattern = uh_arena_alloc(arena, uh_plain_pattern(&net), 4);
+    size_t entries = uh_plain(&net, from, to, 0.375, y, pattern, arena);
+    uh_digest_start(&d);
+    uh_digest_add(&d, y, sizeof y);
+    uh_digest_add(&d, pattern, entries * sizeof *pattern);
+    uh_digest_end(&d, shared->result);
 }
 
 static void build_zoo(const struct place *p, struct uh_arena *arena)
@@ -357,7 +424,8 @@ static void look_into(const struct place *p, struct uh_arena *arena)
     uh_strokes("memory", IMAGES, pool, arena, &set);
     const struct uh_net made =
         uh_net_make("input 1 28 28; conv 3 5 5 stride=4; batchnorm; relu; "
-                    "meanpool 2; mark a; tanh; add a; flatten; dense 10",
+                    "lrn 3; meanpool 2; mark a; tanh; add a; cat a; conv 2 2 2 "
+                    "groups=2; maxpool 2; softplus; flatten; dense 10",
                     arena);
     struct uh_net copy = uh_net_copy(&made, arena);
     uh_net_init(&copy, "memory/look");
@@ -371,6 +439,84 @@ static void look_into(const struct place *p, struct uh_arena *arena)
     uh_digest_add(&d, &score.loss, sizeof score.loss);
     uh_digest_add(&d, dx, sizeof dx);
     uh_digest_add(&d, arch, strlen(arch));
+    uh_digest_end(&d, shared->result);
+    uh_pool_close(&pool);
+}
+
+static void bound_norms(const struct place *p, struct uh_arena *arena)
+{
+    static const struct uh_opnorm_options options = {.stream = "memory/norm"};
+    struct uh_error error;
+    struct uh_digest d;
+    struct uh_pool *pool = uh_pool_open(2);
+    (void)p;
+    struct uh_net net = uh_net_make("input 1 4 4; conv 3 2 2 stride=2; relu; "
+                                    "flatten; dense 3",
+                                    arena);
+    uh_net_init(&net, "memory/norm");
+    uh_digest_start(&d);
+    for (size_t i = 0; i < net.layers; i += 3) {
+        const struct uh_layer *layer = &net.layer[i];
+        const struct uh_opnorm norm =
+            uh_opnorm_layer(layer, NULL, &options, pool, arena);
+        const double number[] = {
+            norm.lower, norm.upper, norm.upper_proved,
+            uh_opnorm_gain(layer, NULL, pool, norm.vector)};
+        must(uh_opnorm_check(layer, NULL, &norm.run, 2 * norm.upper, 1e-9, pool,
+                             &error),
+             &error);
+        uh_digest_add(&d, number, sizeof number);
+    }
+    uh_digest_end(&d, shared->result);
+    uh_pool_close(&pool);
+}
+
+/* What it prints stays behind among what it reads: a pipe would, too. */
+static void run_lipschitz_command(const struct place *p, struct uh_arena *arena)
+{
+    char *words[] = {"lipschitz", NULL, NULL};
+    uint8_t *printed;
+    size_t size;
+    words[1] = uh_arena_text(arena, in(p, "small"));
+    fflush(stdout);
+    int file = open(in(p, "printed"), O_WRONLY | O_CREAT | O_TRUNC, 0666);
+    dup2(file, STDOUT_FILENO);
+    close(file);
+    setenv("JOBS", "2", 1);
+    lipschitz_command.run(2, words, &lipschitz_command);
+    finish_stdout();
+    must(uh_file_read(in(p, "printed"), 0, arena, &printed, &size, NULL), NULL);
+    result_is(printed, size);
+}
+
+static void decompose(const struct place *p, struct uh_arena *arena)
+{
+    enum { ROWS = 3, COLS = 5 };
+    static const float w[ROWS * COLS] = {1, 2, 3, 4, 5, -1, 0.5F, 0, 2, 1};
+    double found[ROWS + 1];
+    (void)p;
+    uh_singular_values(ROWS, COLS, w, found, arena);
+    found[ROWS] = uh_matrix_norm(COLS, ROWS, w, arena);
+    result_is(found, sizeof found);
+}
+
+static void attack(const struct place *p, struct uh_arena *arena)
+{
+    enum { INPUTS = 6, POINTS = 2 };
+    static const float x[POINTS * INPUTS] = {1, -2, 0.5F, 3, 0, -1, 2};
+    static const uint8_t label[POINTS] = {1, 2};
+    float y[POINTS * INPUTS], z[POINTS * 3];
+    struct uh_digest d;
+    struct uh_pool *pool = uh_pool_open(2);
+    (void)p;
+    struct uh_net net = uh_net_make("input 6; dense 5; relu; dense 3", arena);
+    uh_net_init(&net, "memory/attack");
+    uh_attack_fgsm(&net, pool, POINTS, x, label, 0.25F, y);
+    uh_net_forward(&net, pool, POINTS, x, z);
+    double far = uh_attack_nearest(&net, pool, x, uh_argmax(3, z), 20);
+    uh_digest_start(&d);
+    uh_digest_add(&d, y, sizeof y);
+    uh_digest_add(&d, &far, sizeof far);
     uh_digest_end(&d, shared->result);
     uh_pool_close(&pool);
 }
@@ -404,7 +550,7 @@ static void divide_ratios(const struct place *p, struct uh_arena *arena)
 {
     struct uh_ratio x = uh_ratio(arena, 1, 1);
     (void)p;
-    for (unsigned long i = 2; i < 60; i++) {
+    for (unsigned long i = 2; i < 12; i++) {
         x = uh_ratio_div(arena, uh_ratio_add(arena, x, uh_ratio(arena, 1, i)),
                          uh_ratio_of(arena, 0.1));
     }
@@ -466,6 +612,11 @@ static void prepare(const struct place *p)
                                     arena);
     uh_net_init(&net, "memory/file");
     uh_net_save(&net, in(p, "net"));
+    net = uh_net_make("input 3; dense 2; batchnorm; mark a; leakyrelu 0.5; add "
+                      "a; dense 1",
+                      arena);
+    uh_net_init(&net, "memory/small");
+    uh_net_save(&net, in(p, "small"));
     const uint8_t pixel[6] = {0, 50, 100, 150, 200, 255};
     uh_picture_write(in(p, "a.png"), &(struct uh_picture){3, 2, 1, pixel});
     put_file(p->in, "a.ppm", "P6 1 2 255\nabcdef", 17);
@@ -482,6 +633,12 @@ static void prepare(const struct place *p)
                                               .dims = {6},
                                               .data = assignments}};
     uh_safetensors_write(in(p, "codebook"), 2, book, 0, NULL);
+    const float *weight = uh_arena_alloc(arena, 64 * 3 * 7 * 7, sizeof *weight);
+    const struct uh_stored_tensor resnet[3] = {
+        {"conv1.weight", UH_F32, 4, {64, 3, 7, 7}, 0, weight},
+        {"conv1.bias", UH_F32, 1, {64}, 0, weight},
+        {"layer1.0.conv1.bias", UH_F32, 1, {64}, 0, weight}};
+    uh_safetensors_write(in(p, "published"), 3, resnet, 0, NULL);
     struct place here = *p;
     memcpy(here.out, p->in, sizeof here.out);
     keep_ledger(&here, arena);
@@ -552,7 +709,7 @@ static size_t contents(const char *folder, char digest[65])
     return files;
 }
 
-static struct ending run(const struct trial *trial)
+static struct ending end_of(const struct trial *trial)
 {
     struct trial copy = *trial;
     atomic_store(&shared->failed, 0);
@@ -590,13 +747,13 @@ static void survives(subject *work)
     scratch_make(place.out);
     prepare(&place);
     struct trial whole = {work, &place, 0, 0};
-    assert_int_equal(run(&whole).status, 0);
+    assert_int_equal(end_of(&whole).status, 0);
     memcpy(result, shared->result, sizeof result);
     size_t files = contents(place.out, want), ended = 0;
     for (int from_then = 0; from_then < 2; from_then++) {
         struct trial t = {work, &place, 1, from_then};
-        for (;; t.k++) {
-            struct ending e = run(&t);
+        for (;; t.k += t.k < EVERY ? 1 : t.k / 32) {
+            struct ending e = end_of(&t);
             size_t found = contents(place.out, got);
             if (e.status == 0) {
                 assert_string_equal(e.said, "");
@@ -630,15 +787,23 @@ SURVIVES(data_sets_end_in_one_line_without_memory, load_data_sets)
 SURVIVES(npy_ends_in_one_line_without_memory, read_npy)
 SURVIVES(networks_end_in_one_line_without_memory, load_net)
 SURVIVES(codebooks_end_in_one_line_without_memory, load_codebook)
+SURVIVES(published_networks_end_in_one_line_without_memory, load_published)
 SURVIVES(photographs_end_in_one_line_without_memory, read_photograph)
 SURVIVES(pictures_end_in_one_line_without_memory, draw_picture)
 SURVIVES(ledgers_end_in_one_line_without_memory, keep_ledger)
+SURVIVES(recorded_estimates_end_in_one_line_without_memory, record_estimates)
 SURVIVES(claims_end_in_one_line_without_memory, decide_claims)
 SURVIVES(training_ends_in_one_line_without_memory, train_and_keep)
 SURVIVES(resuming_ends_in_one_line_without_memory, resume_training)
 SURVIVES(walks_end_in_one_line_without_memory, walk_pieces)
+SURVIVES(plain_loops_end_in_one_line_without_memory, walk_by_plain_loops)
 SURVIVES(the_zoo_ends_in_one_line_without_memory, build_zoo)
 SURVIVES(looks_inside_end_in_one_line_without_memory, look_into)
+SURVIVES(norms_end_in_one_line_without_memory, bound_norms)
+SURVIVES(underhood_lipschitz_ends_in_one_line_without_memory,
+         run_lipschitz_command)
+SURVIVES(decompositions_end_in_one_line_without_memory, decompose)
+SURVIVES(attacks_end_in_one_line_without_memory, attack)
 SURVIVES(tables_end_in_one_line_without_memory, write_table)
 SURVIVES(estimates_end_in_one_line_without_memory, estimate)
 SURVIVES(ratios_end_in_one_line_without_memory, divide_ratios)
@@ -677,15 +842,22 @@ int main(void)
         cmocka_unit_test(npy_ends_in_one_line_without_memory),
         cmocka_unit_test(networks_end_in_one_line_without_memory),
         cmocka_unit_test(codebooks_end_in_one_line_without_memory),
+        cmocka_unit_test(published_networks_end_in_one_line_without_memory),
         cmocka_unit_test(photographs_end_in_one_line_without_memory),
         cmocka_unit_test(pictures_end_in_one_line_without_memory),
         cmocka_unit_test(ledgers_end_in_one_line_without_memory),
+        cmocka_unit_test(recorded_estimates_end_in_one_line_without_memory),
         cmocka_unit_test(claims_end_in_one_line_without_memory),
         cmocka_unit_test(training_ends_in_one_line_without_memory),
         cmocka_unit_test(resuming_ends_in_one_line_without_memory),
         cmocka_unit_test(walks_end_in_one_line_without_memory),
+        cmocka_unit_test(plain_loops_end_in_one_line_without_memory),
         cmocka_unit_test(the_zoo_ends_in_one_line_without_memory),
         cmocka_unit_test(looks_inside_end_in_one_line_without_memory),
+        cmocka_unit_test(norms_end_in_one_line_without_memory),
+        cmocka_unit_test(underhood_lipschitz_ends_in_one_line_without_memory),
+        cmocka_unit_test(decompositions_end_in_one_line_without_memory),
+        cmocka_unit_test(attacks_end_in_one_line_without_memory),
         cmocka_unit_test(tables_end_in_one_line_without_memory),
         cmocka_unit_test(estimates_end_in_one_line_without_memory),
         cmocka_unit_test(ratios_end_in_one_line_without_memory),
