@@ -5,6 +5,7 @@ import gzip
 import json
 import os
 import random
+import re
 import resource
 import shutil
 import signal
@@ -292,20 +293,23 @@ def a_line_that_does_not_fit_the_network_is_one_line():
 @test
 def a_closed_pipe_is_quiet():
     save("n.safetensors", "input 1; dense 2000; relu", {"0.weight": ([2000, 1], [1] * 2000), "0.bias": ([2000], list(range(2000)))})
-    child = subprocess.Popen([TOOL, "knots", path("n.safetensors")], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    child.stdout.close()
-    said = child.stderr.read()
-    child.wait()
-    child.stderr.close()
-    return said == b""
+    for command in (["knots"], ["net"], ["lipschitz", "--bounds", "proved"], ["lipschitz", "--json", "--bounds", "proved"], ["eval", "--help"]):
+        nobody, end = os.pipe()
+        os.close(nobody)
+        result = subprocess.run([TOOL, *command, path("n.safetensors")], stdout=end, stderr=subprocess.PIPE)
+        os.close(end)
+        if result.stderr or result.returncode != 128 + signal.SIGPIPE:
+            return False
+    return True
 
 
 @test
 def a_reader_of_the_first_line_gets_it_and_nobody_complains():
     save("n.safetensors", "input 1; dense 12000; relu; dense 1", {"0.weight": ([12000, 1], [1] * 12000), "0.bias": ([12000], list(range(12000))), "2.weight": ([1, 12000], [1] * 12000)})
-    for words in ("knots %s", "knots %s --json", "net %s"):
-        line = '"$0" %s | head -n 1; exit ${PIPESTATUS[0]}' % (words % path("n.safetensors"))
-        result = subprocess.run(["bash", "-c", line, TOOL], capture_output=True, text=True)
+    save("deep.safetensors", "input 1; dense 1" + "; relu" * 3000, {"0.weight": ([1, 1], [1])})
+    for words in ("knots n", "knots n --json", "net n", "net deep", "lipschitz deep --bounds proved"):
+        line = '"$0" %s | head -n 1; exit ${PIPESTATUS[0]}' % " ".join(w + ".safetensors" if w in ("n", "deep") else w for w in words.split())
+        result = subprocess.run(["bash", "-c", line, TOOL], capture_output=True, text=True, cwd=FOLDER)
         if result.stderr or len(result.stdout.split("\n")[0]) < 5 or result.returncode not in (0, 128 + signal.SIGPIPE):
             return False
     return True
@@ -321,11 +325,14 @@ def an_interrupt_leaves_nothing_under_a_final_name():
         t["%d.bias" % (2 * k)] = ([width], [single(r.gauss(0, 1)) for _ in range(width)])
     save("n.safetensors", "input 1" + "; dense %d; relu" % width * layers, t)
     save("deep.safetensors", "input 1 64 64" + "; conv 16 3 3 pad=1; relu" * 6 + "; conv 1 3 3", {"%d.weight" % k: ([n, c, 3, 3], [0.1] * (9 * n * c)) for k, n, c in [(0, 16, 1)] + [(2 * k, 16, 16) for k in range(1, 6)] + [(12, 1, 16)]})
+    wide = "input 16 96 96; conv 64 5 5 pad=2; relu; conv 64 5 5 pad=2"
+    save("wide.safetensors", wide, {"0.weight": ([64, 16, 5, 5], [single(r.gauss(0, 1)) for _ in range(64 * 400)]), "2.weight": ([64, 64, 5, 5], [single(r.gauss(0, 1)) for _ in range(64 * 1600)])})
     save_npy("x.npy", [2000, 1, 64, 64], struct.pack("<f", 0.5) * (2000 * 4096))
     os.mkdir(path("empty"))
     knots = ["knots", path("n.safetensors"), "--exact", "--list", path("empty/out.npy")]
     evaluation = ["eval", path("deep.safetensors"), path("x.npy"), path("empty/y.npy")]
-    for number, words in ((signal.SIGINT, knots), (signal.SIGTERM, knots), (signal.SIGINT, evaluation)):
+    norms = ["lipschitz", path("wide.safetensors"), "--json"]
+    for number, words in ((signal.SIGINT, knots), (signal.SIGTERM, knots), (signal.SIGINT, evaluation), (signal.SIGINT, norms)):
         child = subprocess.Popen([TOOL, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         time.sleep(0.4)
         child.send_signal(number)
@@ -442,7 +449,7 @@ def tensor(shape, begin, end, dtype="F32"):
 
 def every_command(name, *words):
     save_npy("x.npy", [1, 1], [0])
-    results = [run("net", name), run("knots", name), run("eval", name, "x.npy", "y1.npy")]
+    results = [run("net", name), run("knots", name), run("eval", name, "x.npy", "y1.npy"), run("lipschitz", name)]
     return all(refused(r, 1, name, *words) for r in results) and not os.path.exists(path("y1.npy"))
 
 
@@ -477,6 +484,27 @@ def a_folder_or_a_device_is_no_network():
 
 
 @test
+def data_sets_and_pictures_are_no_networks_and_no_arrays():
+    images = idx(8, [3, 28, 28], bytes(3 * 784))
+    foreign = {
+        "images.idx": images, "short.idx": images[:-1], "magic.idx": b"\1" + images[1:], "overflow.idx": idx(8, [0xFFFFFFFF] * 3, bytes(8)),
+        "labels.idx": idx(8, [3], bytes([0, 10, 2])), "images.gz": gzip.compress(images), "early.gz": gzip.compress(images)[:-9],
+        "batch.bin": bytes(3073 * 2), "batch-short.bin": bytes(3073 * 2 - 1), "photo.ppm": b"P6 1 1 255\nabc", "text": b"input 1; dense 1\n",
+        "net.pt": b"PK\x03\x04" + bytes(60),
+    }
+    save("n.safetensors", *ABSOLUTE)
+    save_npy("ok.npy", [1, 1], [0])
+    for name, data in foreign.items():
+        with open(path(name), "wb") as f:
+            f.write(data)
+        arrays = [["eval", "n.safetensors", name, "y5.npy"], ["knots", "n.safetensors", "--from", name, "--to", "ok.npy"], ["knots", "n.safetensors", "--from", "ok.npy", "--to", name]]
+        if not every_command(name, "expected ", "found ") or not all(refused(run(*words), 1, name, "expected ", "found ") for words in arrays):
+            print("#", name)
+            return False
+    return every_command("ok.npy") and not os.path.exists(path("y5.npy"))
+
+
+@test
 def a_huge_network_that_ends_early_is_refused_without_memory():
     head = {"__metadata__": {"arch": "input 10000; dense 10000"}, "0.weight": tensor([10000, 10000], 0, 400000000)}
     save_bytes("huge.safetensors", head, bytes(1000))
@@ -487,7 +515,7 @@ def a_huge_network_that_ends_early_is_refused_without_memory():
 
     save_npy("x.npy", [1, 1], [0])
     for name in ("huge.safetensors", "none.safetensors"):
-        for words in (["net", name], ["knots", name, "--from", "x.npy", "--to", "x.npy"], ["eval", name, "x.npy", "y2.npy"]):
+        for words in (["net", name], ["knots", name, "--from", "x.npy", "--to", "x.npy"], ["eval", name, "x.npy", "y2.npy"], ["lipschitz", name]):
             if not refused(run(*words, preexec_fn=limit), 1, name):
                 return False
     return not os.path.exists(path("y2.npy"))
@@ -523,7 +551,8 @@ def a_full_disk_is_one_line_and_leaves_nothing():
     result = run("eval", "n.safetensors", "x.npy", "full/y.npy", preexec_fn=limit)
     save("many.safetensors", "input 1; dense 2000; relu", {"0.weight": ([2000, 1], [1] * 2000), "0.bias": ([2000], list(range(2000)))})
     listed = run("knots", "many.safetensors", "--json", "--list", "full/k.npy", preexec_fn=limit)
-    for words in (["net", "n.safetensors"], ["net", "--json", "n.safetensors"], ["knots", "many.safetensors"], ["--help"], ["knots", "--help"]):
+    small = [[c, "n.safetensors", *more] for c in ("net", "knots", "lipschitz") for more in ([], ["--json"])]
+    for words in (*small, ["knots", "many.safetensors"], ["--help"], ["knots", "--help"], ["help", "lipschitz"]):
         with open("/dev/full", "w") as full:
             out = subprocess.run([TOOL, *words], stdout=full, stderr=subprocess.PIPE, text=True, cwd=FOLDER)
         if out.returncode != 1 or not out.stderr.startswith("underhood: standard output: expected ") or out.stderr.count("\n") != 1:
@@ -621,21 +650,39 @@ def wrong_usage_is_one_line_and_status_2():
             ([], ["command"]), (["knot"], ["knot"]), (["knots"], ["NET.safetensors"]), (["net", "a", "b"], ["found 2"]),
             (["knots", "n.safetensors", "--from", "x.npy"], ["--to"]), (["knots", "--frm"], ["--frm"]), (["knots", "--list"], ["--list"]),
             (["eval", "n.safetensors", "x.npy"], ["OUT.npy"]), (["eval", "n.safetensors", "x.npy", "y.npy", "--layer", "-1"], ["-1"]),
-            (["net", "-x", "n.safetensors"], ["-x"]),
+            (["net", "-x", "n.safetensors"], ["-x"]), (["lipschitz"], ["NET.safetensors"]), (["lipschitz", "n.safetensors", "--bounds", "least"], ["least"]),
         ]
     ) and refused(run("eval", "n.safetensors", "x.npy", "y.npy", "--layer", 3), 1, "from 0 to 2, found 3")
 
 
+def sections_of(page, command):
+    """What a manual page has: name and purpose, synopsis, text, options, an example."""
+    lines = page.split("\n")
+    options = re.findall("--[a-z]+", lines[2])
+    return (
+        lines[0].startswith("underhood %s: " % command) and lines[1] == "" and lines[2].startswith("usage: underhood %s NET.safetensors" % command)
+        and all("\n  %s" % o in page for o in options) and "\n  --help           this\n" in page
+        and "\nexample: underhood %s " % command in page and "\nExit status: 0 done, " in page and "\nJOBS=n " in page
+        and page.endswith("\n") and not page.endswith("\n\n") and "\n\n\n" not in page
+        and all(line == line.rstrip() for line in lines)
+    )
+
+
 @test
 def help_names_every_option_it_takes():
-    options = {"knots": ["--from", "--to", "--json", "--list", "--exact", "--help"], "net": ["--json", "--help"], "eval": ["--layer", "--help"]}
+    source = ["--input", "--until", "--help"]
+    options = {
+        "knots": ["--from", "--to", "--json", "--list", "--exact", *source], "net": ["--json", *source],
+        "eval": ["--layer", *source], "lipschitz": ["--bounds", "--json", *source],
+    }
     overview = run("--help")
     pages = {c: run(c, "--help") for c in options}
     return (
         overview.returncode == 0 and all(c in overview.stdout for c in options)
         and all(p.returncode == 0 and p.stderr == "" and all(o in p.stdout for o in options[c]) for c, p in pages.items())
         and all(len(line) <= 80 for c, p in pages.items() for line in p.stdout.split("\n") if not line.startswith("usage"))
-        and run("help", "net").stdout == pages["net"].stdout
+        and all(sections_of(pages[c].stdout, c) for c in options)
+        and all(run("help", c).stdout == pages[c].stdout == run(c, "-h").stdout for c in options)
     )
 
 

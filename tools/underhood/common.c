@@ -11,8 +11,9 @@
 
 void print_help(const struct command *command)
 {
-    printf("underhood %s: %s\n\nusage: underhood %s %s\n\n%s", command->name,
-           command->what, command->name, command->synopsis, command->manual);
+    printf("underhood %s: %s\n\nusage: underhood %s %s\n\n%s\n" EVERY_MANUAL,
+           command->name, command->what, command->name, command->synopsis,
+           command->manual);
 }
 
 int next_option(int argc, char **argv, const struct command *self,

@@ -35,6 +35,13 @@ void require_operands(int argc, const struct command *self, int count,
 
 void print_help(const struct command *command);
 
+/* The end of every page. */
+#define EVERY_MANUAL                                                           \
+    "Exit status: 0 done, 1 bad input or environment, 2 wrong usage, 130 and " \
+    "143\n"                                                                    \
+    "after SIGINT and SIGTERM.  What is wrong is one line on stderr.\n"        \
+    "JOBS=n in the environment sets the threads; all cores unless given.\n"
+
 /* A network and what else its file says. */
 struct network {
     struct uh_net net;

@@ -180,7 +180,7 @@ static void run(int argc, char **argv, const struct command *self)
 const struct command knots_command = {
     "knots", "counts and lists the breakpoints of a network along a line",
     "NET.safetensors [--from A.npy --to B.npy] [--json] [--list OUT.npy] "
-    "[--input CxHxW] [--until MODULE]",
+    "[--exact] [--input CxHxW] [--until MODULE]",
     "The network is made of dense, conv, maxpool, meanpool, relu,\n"
     "leakyrelu, batchnorm (at rest), flatten, mark, from, add and cat; any "
     "other\n"

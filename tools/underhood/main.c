@@ -24,20 +24,16 @@ static void overview(FILE *out)
     for (size_t i = 0; i < COMMANDS; i++) {
         fprintf(out, "  %-9s %s\n", commands[i]->name, commands[i]->what);
     }
-    fputs(
-        "\n"
-        "A network is a .safetensors file whose metadata key arch holds the\n"
-        "architecture in one line (README.md, \"A network as a file\"), or "
-        "whose\n"
-        "tensors have the names of torchvision's AlexNet, ResNet, SqueezeNet "
-        "or\n"
-        "VGG.  Arrays are .npy files, float32 or float64, C order.\n"
-        "\n"
-        "underhood COMMAND --help tells more.  Exit status: 0 done, 1 bad "
-        "input\n"
-        "or environment, 2 wrong usage, 130 and 143 after SIGINT and SIGTERM.\n"
-        "JOBS=n in the environment sets the threads; all cores unless given.\n",
-        out);
+    fputs("\n"
+          "A network is a .safetensors file whose metadata key arch holds the\n"
+          "architecture in one line (README.md, \"A network as a file\"), or "
+          "whose\n"
+          "tensors have the names of torchvision's AlexNet, ResNet, SqueezeNet "
+          "or\n"
+          "VGG.  Arrays are .npy files, float32 or float64, C order.\n"
+          "\n"
+          "underhood COMMAND --help tells more.\n\n" EVERY_MANUAL,
+          out);
 }
 
 static const struct command *command_named(const char *name)
