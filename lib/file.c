@@ -138,9 +138,39 @@ void uh_file_guard_signals(void)
     sigaction(SIGPIPE, &action, NULL);
 }
 
-enum uh_status uh_file_read(const char *path, size_t limit,
-                            struct uh_arena *arena, uint8_t **bytes,
-                            size_t *size, struct uh_error *error)
+/* The first length bytes, or all; whoever has opened it closes it. */
+static enum uh_status read_bytes(int descriptor, const char *path,
+                                 size_t length, struct uh_arena *arena,
+                                 uint8_t **bytes, struct uh_error *error)
+{
+    struct uh_mark mark = uh_arena_open(arena);
+    uint8_t *start = uh_arena_alloc_raw(arena, uh_size_add(length, 1), 1);
+    size_t got = 0;
+    while (got < length) {
+        ssize_t n = read(descriptor, start + got, length - got);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n <= 0) {
+            int reason = n < 0 ? errno : 0;
+            uh_arena_release(arena, mark);
+            return uh_fail(error, UH_IO,
+                           "file: expected %zu bytes, found %zu%s%s (%s)",
+                           length, got, reason ? ", " : "",
+                           reason ? strerror(reason) : "", path);
+        }
+        got += (size_t)n;
+    }
+    start[length] = 0;
+    *bytes = start;
+    return UH_OK;
+}
+
+/* At most `most` bytes of a file of at most limit bytes (0: no limit). */
+static enum uh_status read_file(const char *path, size_t limit, size_t most,
+                                struct uh_arena *arena, uint8_t **bytes,
+                                size_t *got, size_t *size,
+                                struct uh_error *error)
 {
     struct stat about;
     /* Not to wait for a writer where the path is a pipe. */
@@ -163,30 +193,30 @@ enum uh_status uh_file_read(const char *path, size_t limit,
                        "file: expected at most %zu bytes, found %zu (%s)",
                        limit, length, path);
     }
-    struct uh_mark mark = uh_arena_open(arena);
-    uint8_t *start = uh_arena_alloc_raw(arena, uh_size_add(length, 1), 1);
-    size_t got = 0;
-    while (got < length) {
-        ssize_t n = read(descriptor, start + got, length - got);
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n <= 0) {
-            int reason = n < 0 ? errno : 0;
-            close(descriptor);
-            uh_arena_release(arena, mark);
-            return uh_fail(error, UH_IO,
-                           "file: expected %zu bytes, found %zu%s%s (%s)",
-                           length, got, reason ? ", " : "",
-                           reason ? strerror(reason) : "", path);
-        }
-        got += (size_t)n;
-    }
+    size_t wanted = length < most ? length : most;
+    enum uh_status status =
+        read_bytes(descriptor, path, wanted, arena, bytes, error);
     close(descriptor);
-    start[length] = 0;
-    *bytes = start;
-    *size = length;
-    return UH_OK;
+    if (status == UH_OK) {
+        *got = wanted;
+        *size = length;
+    }
+    return status;
+}
+
+enum uh_status uh_file_read(const char *path, size_t limit,
+                            struct uh_arena *arena, uint8_t **bytes,
+                            size_t *size, struct uh_error *error)
+{
+    size_t got;
+    return read_file(path, limit, SIZE_MAX, arena, bytes, &got, size, error);
+}
+
+enum uh_status uh_file_begin(const char *path, size_t most,
+                             struct uh_arena *arena, uint8_t **bytes,
+                             size_t *got, size_t *size, struct uh_error *error)
+{
+    return read_file(path, 0, most, arena, bytes, got, size, error);
 }
 
 /* Leaves errno as it was. */

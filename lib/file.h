@@ -45,6 +45,13 @@ UH_MUST_USE enum uh_status uh_file_read(const char *path, size_t limit,
                                         struct uh_arena *arena, uint8_t **bytes,
                                         size_t *size, struct uh_error *error);
 
+/* The first bytes of such a file, at most `most` of them, with a zero byte
+ * behind them: got; size becomes that of the whole. */
+UH_MUST_USE enum uh_status uh_file_begin(const char *path, size_t most,
+                                         struct uh_arena *arena,
+                                         uint8_t **bytes, size_t *got,
+                                         size_t *size, struct uh_error *error);
+
 /* Makes the folder and its parents; ends the program if it can't. */
 void uh_folder_make(const char *path);
 

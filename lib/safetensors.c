@@ -13,7 +13,7 @@
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
                "tensors are read and written as they lie in memory");
 
-enum { PREFIX = 8, ALIGNMENT = 8 };
+enum { PREFIX = 8, ALIGNMENT = 8, LOOK = 1 << 20 };
 
 static const char METADATA[] = "__metadata__";
 
@@ -48,8 +48,8 @@ struct placed {
 };
 
 struct reading {
-    const char *name; /* the file's */
-    const uint8_t *data;
+    const char *name;    /* the file's */
+    const uint8_t *data; /* or NULL: not read yet */
     size_t data_size;
     struct uh_arena *arena;
     struct uh_error *error;
@@ -174,7 +174,6 @@ static enum uh_status read_tensor(const struct reading *r, const char *key,
     if (status == UH_OK) {
         status = read_offsets(r, about, p);
     }
-    p->tensor.data = r->data + p->begin;
     return status;
 }
 
@@ -281,6 +280,7 @@ static enum uh_status read_object(const struct reading *r, json_t *header,
     struct uh_stored_tensor *t = uh_arena_alloc(r->arena, n, sizeof *t);
     for (size_t i = 0; i < n; i++) {
         t[i] = p[i].tensor;
+        t[i].data = r->data ? r->data + p[i].begin : NULL;
     }
     qsort(t, n, sizeof *t, by_name);
     file->tensors = n;
@@ -324,15 +324,13 @@ static enum uh_status check_prefix(size_t size, const uint8_t *bytes,
     return UH_OK;
 }
 
-enum uh_status uh_safetensors_parse(size_t size, const uint8_t *bytes,
-                                    const char *name, struct uh_arena *arena,
-                                    struct uh_safetensors *out,
-                                    struct uh_error *error)
+/* All but the digest.  Of a file of size bytes the header must be at hand;
+ * whole: the rest is, too. */
+static enum uh_status parse_header(size_t size, const uint8_t *bytes, int whole,
+                                   const char *name, struct uh_arena *arena,
+                                   struct uh_safetensors *file,
+                                   struct uh_error *error)
 {
-    enum uh_status status = check_prefix(size, bytes, name, error);
-    if (status != UH_OK) {
-        return status;
-    }
     size_t length = little_endian(bytes);
     json_error_t why;
     json_t *header = json_loadb((const char *)bytes + PREFIX, length,
@@ -343,12 +341,25 @@ enum uh_status uh_safetensors_parse(size_t size, const uint8_t *bytes,
                        "byte %d (%s)",
                        why.text, why.position, name);
     }
-    struct uh_mark mark = uh_arena_open(arena);
-    struct uh_safetensors file = {.file = uh_arena_text(arena, name)};
-    struct reading r = {name, bytes + PREFIX + length, size - PREFIX - length,
-                        arena, error};
-    status = read_object(&r, header, &file);
+    struct reading r = {name, whole ? bytes + PREFIX + length : NULL,
+                        size - PREFIX - length, arena, error};
+    file->file = uh_arena_text(arena, name);
+    enum uh_status status = read_object(&r, header, file);
     json_decref(header);
+    return status;
+}
+
+enum uh_status uh_safetensors_parse(size_t size, const uint8_t *bytes,
+                                    const char *name, struct uh_arena *arena,
+                                    struct uh_safetensors *out,
+                                    struct uh_error *error)
+{
+    struct uh_mark mark = uh_arena_open(arena);
+    struct uh_safetensors file = {0};
+    enum uh_status status = check_prefix(size, bytes, name, error);
+    if (status == UH_OK) {
+        status = parse_header(size, bytes, 1, name, arena, &file, error);
+    }
     if (status != UH_OK) {
         uh_arena_release(arena, mark);
         return status;
@@ -358,6 +369,26 @@ enum uh_status uh_safetensors_parse(size_t size, const uint8_t *bytes,
     return UH_OK;
 }
 
+/* A file whose beginning says that it cannot be right is refused before memory
+ * is asked for the rest. */
+static enum uh_status look_at_header(const char *path, struct uh_error *error)
+{
+    struct uh_arena *own = uh_arena_new();
+    struct uh_safetensors file = {0};
+    uint8_t *bytes;
+    size_t got, size;
+    enum uh_status status =
+        uh_file_begin(path, LOOK, own, &bytes, &got, &size, error);
+    if (status == UH_OK) {
+        status = check_prefix(size, bytes, path, error);
+    }
+    if (status == UH_OK && little_endian(bytes) <= got - PREFIX) {
+        status = parse_header(size, bytes, 0, path, own, &file, error);
+    }
+    uh_arena_free(&own);
+    return status;
+}
+
 enum uh_status uh_safetensors_read(const char *path, struct uh_arena *arena,
                                    struct uh_safetensors *out,
                                    struct uh_error *error)
@@ -365,12 +396,15 @@ enum uh_status uh_safetensors_read(const char *path, struct uh_arena *arena,
     struct uh_mark mark = uh_arena_open(arena);
     uint8_t *bytes;
     size_t size;
-    enum uh_status status = uh_file_read(path, 0, arena, &bytes, &size, error);
+    enum uh_status status = look_at_header(path, error);
+    if (status == UH_OK) {
+        status = uh_file_read(path, 0, arena, &bytes, &size, error);
+    }
     if (status == UH_OK) {
         status = uh_safetensors_parse(size, bytes, path, arena, out, error);
-        if (status != UH_OK) {
-            uh_arena_release(arena, mark);
-        }
+    }
+    if (status != UH_OK) {
+        uh_arena_release(arena, mark);
     }
     return status;
 }

@@ -356,6 +356,23 @@ static void read_does_not_wait_for_a_pipe(void **state)
     alarm(0);
 }
 
+static void begin_reads_no_more_than_the_beginning(void **state)
+{
+    static const size_t most[] = {0, 3, 5, 6, SIZE_MAX};
+    put_file(folder, "out", "12345", 5);
+    for (size_t i = 0; i < sizeof most / sizeof *most; i++) {
+        uint8_t *bytes;
+        size_t got, size, want = most[i] < 5 ? most[i] : 5;
+        assert_int_equal(
+            uh_file_begin(path, most[i], *state, &bytes, &got, &size, NULL),
+            UH_OK);
+        assert_int_equal(got, want);
+        assert_int_equal(size, 5);
+        assert_memory_equal(bytes, "12345", want);
+        assert_int_equal(bytes[want], 0);
+    }
+}
+
 static void read_puts_a_zero_behind_the_bytes(void **state)
 {
     uint8_t *bytes;
@@ -411,6 +428,7 @@ int main(void)
         T(more_than_64_open_files_break_the_contract),
         T(read_refuses_what_is_no_plain_file),
         T(read_does_not_wait_for_a_pipe),
+        T(begin_reads_no_more_than_the_beginning),
         T(read_puts_a_zero_behind_the_bytes),
         T(folder_make_makes_parents_and_refuses_a_file),
     };

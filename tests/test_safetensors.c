@@ -157,6 +157,21 @@ static void safetensors_without_tensors_is_a_file(void **state)
     assert_null(uh_safetensors_metadata(&file, "a"));
 }
 
+/* A reader looks at the beginning first, and there may be more of a header. */
+static void safetensors_headers_may_be_long(void **state)
+{
+    enum { LETTERS = 3 << 20 };
+    static char text[LETTERS + 1];
+    char path[2 * PATH];
+    memset(text, 'a', LETTERS);
+    const struct uh_metadata entry = {"text", text};
+    path_in(path, folder, "long");
+    uh_safetensors_write(path, 0, NULL, 1, &entry);
+    struct uh_safetensors file;
+    assert_int_equal(uh_safetensors_read(path, *state, &file, NULL), UH_OK);
+    assert_string_equal(uh_safetensors_metadata(&file, "text"), text);
+}
+
 static void safetensors_refuses_a_header_beyond_the_file(void **state)
 {
     uint8_t bytes[ROOM];
@@ -573,6 +588,7 @@ int main(void)
         T(safetensors_round_trip_keeps_every_bit),
         T(safetensors_bytes_do_not_depend_on_the_order_given),
         T(safetensors_without_tensors_is_a_file),
+        T(safetensors_headers_may_be_long),
         T(safetensors_refuses_a_header_beyond_the_file),
         T(safetensors_refuses_offsets_outside_the_file),
         T(safetensors_refuses_tensors_that_overlap),

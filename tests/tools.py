@@ -508,16 +508,19 @@ def data_sets_and_pictures_are_no_networks_and_no_arrays():
 def a_huge_network_that_ends_early_is_refused_without_memory():
     head = {"__metadata__": {"arch": "input 10000; dense 10000"}, "0.weight": tensor([10000, 10000], 0, 400000000)}
     save_bytes("huge.safetensors", head, bytes(1000))
+    save_bytes("half.safetensors", head, b"")
+    os.truncate(path("half.safetensors"), 300000000)  # a hole, no disk
     save("none.safetensors", "input 10000; dense 10000; dense 16000000", {})
 
     def limit():
-        resource.setrlimit(resource.RLIMIT_AS, (200 << 20, 200 << 20))
+        resource.setrlimit(resource.RLIMIT_DATA, (16 << 20, 16 << 20))
 
     save_npy("x.npy", [1, 1], [0])
-    for name in ("huge.safetensors", "none.safetensors"):
+    for name in ("huge.safetensors", "half.safetensors", "none.safetensors"):
         for words in (["net", name], ["knots", name, "--from", "x.npy", "--to", "x.npy"], ["eval", name, "x.npy", "y2.npy"], ["lipschitz", name]):
-            if not refused(run(*words, preexec_fn=limit), 1, name):
+            if not refused(run(*words, preexec_fn=limit), 1, name, "tensor", "expected ", "found "):
                 return False
+    os.remove(path("half.safetensors"))
     return not os.path.exists(path("y2.npy"))
 
 
