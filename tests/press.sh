@@ -46,6 +46,11 @@ page="$book/build/tex/dice.tex"
 grep -q 'record the mean \*/' "$page" && ! grep -q 'uh.student' "$page" && ! grep -q 'set ylabel' "$page" &&
     run HIDE= build/tex/dice.tex && grep -q 'uh.student' "$page" && grep -q 'set ylabel' "$page" && run
 ok "what_is_off_the_page_is_a_comment_there_unless_asked_for"
+printf '%s\n' '<<a.c>>=' '/* a.c */' '<<off the page: all>>' '<<b.c>>=' 'int y;' '<<off the page: all>>' \
+    '<<off the page: all>>=' 'int x;' '@ Text.' > "$book/a.nw"
+/usr/lib/noweb/markup "$book/a.nw" | "$book/build/bin/tool/nwpress" hide '@(off the page: *)' > "$book/said"
+says 'rootalone\{experiment\}\{a\}' && silent_on '@defn a.c' && says '@defn b.c' && silent_on 'rootalone.*b'
+ok "a_root_that_is_all_off_the_page_is_one_line"
 
 first=$(sha256sum < "$book/paper-quick.pdf")
 sed -i 's/^% a line of prose/Another sentence.\n\n/' "$book/chapters/dice.nw"

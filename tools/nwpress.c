@@ -5,7 +5,9 @@
  *     nwpress hide P  drops the chunks whose name matches the shell pattern P
  *                     (alternatives as @(P|Q)), and those that only dropped
  *                     roots use; where one was used stands a comment with its
- *                     name, from behind ": " on (noweave, before -index)
+ *                     name, from behind ": " on; of a root that would be
+ *                     nothing but comments only a line says what it makes
+ *                     (noweave, before -index)
  *     nwpress dress   escapes chunk names for TeX, sets C keywords and
  *                     comments apart, and says what each root chunk makes
  *                     (noweave, after -index)
@@ -125,14 +127,35 @@ static bool is_used(const char *chunk_name)
     return false;
 }
 
+/* "layers" if the chunk that begins at line i is the root layers.c, of which
+ * nothing but comments would be left. */
+static const char *bare_root(size_t i)
+{
+    static char step[256];
+    const char *name = name_at(i), *rest;
+    size_t n = strlen(name);
+    if (n < 3 || n > sizeof step || strcmp(name + n - 2, ".c") != 0 ||
+        is_used(name))
+        return NULL;
+    for (; !after(i, "@end code "); i++) {
+        if ((rest = after(i, "@use ")) && !is_hidden(rest))
+            return NULL;
+        if ((rest = after(i, "@text ")) && strspn(rest, " ") < strlen(rest) &&
+            (strncmp(rest, "/*", 2) != 0 ||
+             strcmp(rest + strlen(rest) - 2, "*/") != 0))
+            return NULL;
+    }
+    snprintf(step, sizeof step, "%.*s", (int)n - 2, name);
+    return step;
+}
+
 /* Drops what matches, and what no other root uses. */
 static void hide(const char *pattern)
 {
     const char *name;
     hidden = pattern;
     for (size_t i = 0; i < line_count; i++) {
-        if ((name = after(i, "@defn ")) && !is_used(name) &&
-            !is_hidden(name)) {
+        if ((name = after(i, "@defn ")) && !is_used(name) && !is_hidden(name)) {
             mark_used(name);
         }
     }
@@ -141,6 +164,13 @@ static void hide(const char *pattern)
         if (after(i, "@begin code ")) {
             name = name_at(i);
             skip = !find(name)->root || is_hidden(name);
+            if (!skip && (name = bare_root(i))) {
+                skip = true;
+                printf("@begin docs %s\n@text \\rootalone{experiment}{%s}\n"
+                       "@nl\n@end docs %s\n",
+                       after(i, "@begin code "), name,
+                       after(i, "@begin code "));
+            }
         }
         if (!skip && (name = after(i, "@use ")) && is_hidden(name)) {
             const char *colon = strstr(name, ": ");
