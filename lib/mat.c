@@ -1,7 +1,8 @@
 /* mat.c: matrix products and sums in one fixed order.
  *
- * A small product is cut into rectangles of c, one per thread.  In a large one
- * threads pack blocks of b together, then take turns at rows of c.  Either is
+ * A product is cut into rectangles of c, one per thread, which are computed
+ * alone: both of two threads pack what both need, for that takes less time than
+ * to wait for one another and to read what lies in the other's cache.  Each is
  * done in blocks of p, ascending: c is stored behind a block and loaded before
  * the next, which is exact, so the chains are those of the definition.
  */
@@ -18,12 +19,9 @@ enum {
     SMALL = 1 << 15,   /* multiply-adds that are not worth a second thread */
     DIRECT_PANELS = 4, /* of c's columns: below, a is not worth packing */
     DIRECT_TILES = 4,  /* of c's rows: below, b is not worth packing */
-    COST_OF_A = 8,     /* to pack one entry, in multiply-adds */
-    COST_OF_B = 6,
-    STRETCH = 16,    /* rows of b that are copied from panel to panel */
-    LARGE = 1 << 22, /* multiply-adds per thread that are worth a wait */
-    TURN_ROWS = 56,  /* of c, at the least, in one turn */
-    TURNS = 8        /* per thread, so that none waits long for the last */
+    PACKING = 7,       /* one entry, in multiply-adds */
+    STRETCH = 16,      /* rows of b that are copied from panel to panel */
+    NEAR = 6144        /* floats that stay in the cache nearest by */
 };
 
 struct product {
@@ -58,48 +56,106 @@ static size_t share(size_t n, size_t parts, size_t i)
     return n / parts * i + least(i, n % parts);
 }
 
-/* Rows p0 to p0 + k of a packed panel of b, of width columns; those behind cols
- * are zero. */
-static void pack_b(const struct product *q, size_t p0, size_t k, size_t j,
-                   size_t cols, size_t width, float *to)
-{
-    if (q->op == UH_NT) {
-        const float *from = q->b + j * q->ldb + p0;
-        q->kernel->transpose(cols, width, k, from, q->ldb, to);
-    } else {
-        const float *from = q->b + p0 * q->ldb + j;
-        q->kernel->copy(cols, width, k, from, q->ldb, to);
-    }
-}
-
-/* A packed panel of a: k columns of so many rows. */
-static void pack_a(const struct product *q, size_t p0, size_t k, size_t i,
-                   size_t rows, float *to)
-{
-    if (q->op == UH_TN) {
-        const float *from = q->a + p0 * q->lda + i;
-        q->kernel->copy(rows, rows, k, from, q->lda, to);
-    } else {
-        const float *from = q->a + i * q->lda + p0;
-        q->kernel->transpose(rows, rows, k, from, q->lda, to);
-    }
-}
-
 /* How one block of p is laid out for the tiles. */
 struct block {
     size_t p0, k;
     enum uh_start start;
     size_t height; /* rows of a tile; the last may have fewer */
-    int a_packed, b_packed;
-    int low;      /* b is packed a panel at a time and not transposed */
-    float *a, *b; /* where it is packed */
+    float *a, *b;  /* where it is packed; NULL: it is not */
 };
 
-/* What of b is needed after the panel at hand, as wide as it; rows 0: nothing. */
+/* Rows p to p + k of the block, columns j to j + cols, so many that a tile
+ * has; to: their panel. */
+static void pack_panel(const struct product *q, const struct block *block,
+                       size_t p, size_t k, size_t j, size_t cols, float *to)
+{
+    const size_t width = round_up(cols, q->kernel->lanes);
+    p += block->p0;
+    to += (p - block->p0) * width;
+    if (q->op == UH_NT) {
+        const float *from = q->b + j * q->ldb + p;
+        q->kernel->transpose(cols, width, k, from, q->ldb, to);
+    } else {
+        const float *from = q->b + p * q->ldb + j;
+        q->kernel->copy(cols, width, k, from, q->ldb, to);
+    }
+}
+
+/* Columns j0 to j1.  A stretch of b's rows goes to one panel after another, for
+ * what is read is contiguous then.  step: from a panel to the next. */
+static void pack_panels(const struct product *q, const struct block *block,
+                        size_t j0, size_t j1, size_t step)
+{
+    const size_t stretch = q->op == UH_NT ? block->k : STRETCH;
+    for (size_t p = 0; p < block->k; p += stretch) {
+        const size_t k = least(stretch, block->k - p);
+        float *to = block->b;
+        for (size_t j = j0; j < j1; j += q->kernel->cols) {
+            const size_t cols = least(q->kernel->cols, j1 - j);
+            pack_panel(q, block, p, k, j, cols, to);
+            to += step;
+        }
+    }
+}
+
+/* Rows i0 to i1 of a, one tile's behind the other's. */
+static void pack_rows(const struct product *q, const struct block *block,
+                      size_t i0, size_t i1)
+{
+    const size_t stretch = q->op == UH_TN ? STRETCH : block->k;
+    for (size_t p = 0; p < block->k; p += stretch) {
+        const size_t k = least(stretch, block->k - p);
+        float *to = block->a;
+        for (size_t i = i0; i < i1; i += block->height) {
+            const size_t rows = least(block->height, i1 - i);
+            if (q->op == UH_TN) {
+                const float *from = q->a + (block->p0 + p) * q->lda + i;
+                q->kernel->copy(rows, rows, k, from, q->lda, to + p * rows);
+            } else {
+                const float *from = q->a + i * q->lda + block->p0;
+                q->kernel->transpose(rows, rows, k, from, q->lda, to);
+            }
+            to += rows * block->k;
+        }
+    }
+}
+
+/* What of b is needed after the panel at hand: so many floats of each row,
+ * cut either way into one part for each tile. */
 struct ahead {
     const float *start;
-    size_t rows, step;
+    size_t rows, floats, step;
+    int by_floats;
 };
+
+static struct ahead panel_ahead(const struct product *q,
+                                const struct block *block, size_t j,
+                                size_t cols, const float *packed)
+{
+    if (packed) {
+        return (struct ahead){packed, block->k, cols, cols, 0};
+    }
+    if (q->op == UH_NT) {
+        const float *start = q->b + j * q->ldb + block->p0;
+        return (struct ahead){start, cols, block->k, q->ldb, 1};
+    }
+    const float *start = q->b + block->p0 * q->ldb + j;
+    return (struct ahead){start, block->k, cols + UH_MAT_LINE - 1, q->ldb, 0};
+}
+
+/* Part i of parts of ahead is fetched behind the arithmetic of the tile. */
+static void fetch(struct uh_mat_tile *tile, const struct ahead *ahead,
+                  size_t parts, size_t i)
+{
+    const size_t all = ahead->by_floats ? ahead->floats : ahead->rows;
+    const size_t unit = ahead->by_floats ? UH_MAT_LINE : 1;
+    const size_t part = round_up(parts_of(all, parts), unit);
+    const size_t from = least(i * part, all), size = least(part, all - from);
+    tile->ahead = ahead->start + from * (ahead->by_floats ? 1 : ahead->step);
+    tile->ahead_rows = ahead->by_floats ? ahead->rows : size;
+    tile->ahead_floats = ahead->by_floats ? size : ahead->floats;
+    tile->ahead_step = ahead->step;
+}
 
 /* The tiles of rows i0 to i1 with one panel of b, from column j. */
 static void run_tiles(const struct product *q, const struct block *block,
@@ -107,16 +163,11 @@ static void run_tiles(const struct product *q, const struct block *block,
                       const struct ahead *ahead)
 {
     const float *packed = block->a;
-    const size_t parts = ahead->rows ? parts_of(i1 - i0, block->height) : 1;
-    const size_t slice = parts_of(ahead->rows, parts);
-    size_t fetched = 0;
-    tile.ahead_step = ahead->step;
+    const size_t tiles = ahead->rows ? parts_of(i1 - i0, block->height) : 1;
+    size_t index = 0;
     for (size_t i = i0; i < i1; i += tile.rows) {
-        tile.ahead = ahead->start + fetched * ahead->step;
-        tile.ahead_rows = least(slice, ahead->rows - fetched);
-        fetched += tile.ahead_rows;
         tile.rows = least(block->height, i1 - i);
-        if (block->a_packed) {
+        if (packed) {
             tile.a = packed;
             tile.a_row = 1;
             tile.a_step = tile.rows;
@@ -133,215 +184,105 @@ static void run_tiles(const struct product *q, const struct block *block,
         tile.c = q->c + i * q->ldc + j;
         tile.next = tile.c + tile.rows * q->ldc;
         tile.next_rows = least(block->height, i1 - i - tile.rows);
+        if (ahead->rows) {
+            fetch(&tile, ahead, tiles, index++);
+        }
         q->kernel->tile(&tile);
     }
 }
 
-static void run_panels(const struct product *q, const struct block *block,
-                       size_t i0, size_t i1, size_t j0, size_t j1)
+/* Rows i0 to i1 with columns j0 to j1.  step: from a packed panel to the next;
+ * 0: each is packed just before its use, to the place of the one before, having
+ * been fetched behind that one's arithmetic. */
+static void run_rows(const struct product *q, const struct block *block,
+                     size_t i0, size_t i1, size_t j0, size_t j1, size_t step)
 {
     const struct uh_mat_kernel *kernel = q->kernel;
-    const float *packed = block->b;
     struct uh_mat_tile tile = {
         .k = block->k, .ldc = q->ldc, .start = block->start};
+    const float *packed = block->b;
     for (size_t j = j0; j < j1; j += tile.cols) {
+        struct ahead ahead = {0};
         tile.cols = least(kernel->cols, j1 - j);
-        const size_t later = j + tile.cols;
-        struct ahead ahead = {q->b, 0, 0};
-        if (block->b_packed) {
+        tile.b = q->b + block->p0 * q->ldb + j;
+        tile.b_step = q->ldb;
+        if (packed) {
+            if (step == 0) {
+                pack_panel(q, block, 0, block->k, j, tile.cols, block->b);
+            }
             tile.b = packed;
             tile.b_step = round_up(tile.cols, kernel->lanes);
-            packed += block->k * tile.b_step;
-        } else {
-            tile.b = q->b + block->p0 * q->ldb + j;
-            tile.b_step = q->ldb;
-        }
-        if (block->low && later + kernel->cols <= q->n) {
-            const float *start = q->b + block->p0 * q->ldb + later;
-            ahead = (struct ahead){start, block->k, q->ldb};
-        } else if (block->b_packed && later + kernel->cols <= j1) {
-            ahead = (struct ahead){packed, block->k, tile.b_step};
+            packed += step;
+            if (j + tile.cols + kernel->cols <= j1) {
+                ahead = panel_ahead(q, block, j + tile.cols, kernel->cols,
+                                    step == 0 ? NULL : packed);
+            }
         }
         run_tiles(q, block, i0, i1, tile, j, &ahead);
-    }
-}
-
-/* Columns j0 to j1, to block->b.  A stretch of b's rows goes to one panel after
- * another, for what is read is contiguous then. */
-static void pack_panels(const struct product *q, const struct block *block,
-                        size_t j0, size_t j1)
-{
-    const struct uh_mat_kernel *kernel = q->kernel;
-    const size_t stretch = q->op == UH_NT ? block->k : STRETCH;
-    for (size_t p = 0; block->b_packed && p < block->k; p += stretch) {
-        const size_t k = least(stretch, block->k - p);
-        for (size_t j = j0; j < j1; j += kernel->cols) {
-            const size_t cols = least(kernel->cols, j1 - j);
-            const size_t width = round_up(cols, kernel->lanes);
-            pack_b(q, block->p0 + p, k, j, cols, width,
-                   block->b + (j - j0) * block->k + p * width);
-        }
-    }
-}
-
-static void pack_tiles(const struct product *q, const struct block *block,
-                       size_t i0, size_t i1)
-{
-    if (!block->a_packed) {
-        return;
-    }
-    float *packed = block->a;
-    size_t rows;
-    for (size_t i = i0; i < i1; i += rows) {
-        rows = least(block->height, i1 - i);
-        pack_a(q, block->p0, block->k, i, rows, packed);
-        packed += rows * block->k;
-    }
-}
-
-/* Few rows: each panel of b is packed and used up while it is in the cache
- * nearest by. */
-static void run_low_block(const struct product *q, const struct block *block)
-{
-    const size_t cols = q->kernel->cols;
-    pack_tiles(q, block, 0, q->m);
-    for (size_t j = 0; j < q->n; j += cols) {
-        const size_t end = least(j + cols, q->n);
-        pack_panels(q, block, j, end);
-        run_panels(q, block, 0, q->m, j, end);
-    }
-}
-
-/* Rows that are not low, panels that are not packed at once. */
-static void run_high_block(const struct product *q, const struct block *block,
-                           size_t row_block, size_t column_block)
-{
-    for (size_t j0 = 0; j0 < q->n; j0 += column_block) {
-        const size_t j1 = least(j0 + column_block, q->n);
-        pack_panels(q, block, j0, j1);
-        for (size_t i0 = 0; i0 < q->m; i0 += row_block) {
-            const size_t i1 = least(i0 + row_block, q->m);
-            pack_tiles(q, block, i0, i1);
-            run_panels(q, block, i0, i1, j0, j1);
-        }
     }
 }
 
 /* So many rows in tiles of equal height, as far as the kernel likes it. */
 static size_t height_of(const struct uh_mat_kernel *kernel, size_t rows)
 {
+    if (rows <= kernel->rows) {
+        return rows;
+    }
     const size_t tiles = parts_of(rows, kernel->rows);
     return round_up(parts_of(rows, tiles), kernel->row_unit);
+}
+
+/* Whether b is used from where it is: it comes in rows, and they are few
+ * enough to stay in the cache nearest by, or hardly used. */
+static int b_lies_well(const struct product *q)
+{
+    return q->op != UH_NT && (q->m <= (DIRECT_TILES - 1) * q->kernel->rows ||
+                              q->k * q->ldb <= NEAR);
+}
+
+static int a_lies_well(const struct product *q)
+{
+    return q->n <= (DIRECT_PANELS - 1) * q->kernel->cols;
 }
 
 static void run_serial(const struct product *q, struct uh_arena *scratch)
 {
     const struct uh_mat_kernel *kernel = q->kernel;
-    const size_t tiles = parts_of(q->m, kernel->rows);
-    const size_t panels = parts_of(q->n, kernel->cols);
     const size_t depth = parts_of(q->k, parts_of(q->k, kernel->k_block));
-    struct block block = {.height = height_of(kernel, q->m),
-                          .a_packed = panels >= DIRECT_PANELS,
-                          .b_packed = q->op == UH_NT || tiles >= DIRECT_TILES};
-    const size_t tall = kernel->row_block / kernel->rows * block.height;
-    const size_t row_block = block.a_packed ? least(q->m, tall) : q->m;
-    const int low = q->m <= row_block && block.a_packed;
-    const size_t column_block = low ? kernel->cols : kernel->column_block;
-    const size_t width = round_up(least(q->n, column_block), kernel->lanes);
-    block.a = uh_arena_alloc_raw(
-        scratch, block.a_packed ? row_block * depth : 0, sizeof(float));
-    block.b = uh_arena_alloc_raw(scratch, block.b_packed ? width * depth : 0,
-                                 sizeof(float));
-    block.low = low && q->op != UH_NT;
-    block.start = q->start;
-    for (size_t p0 = 0; p0 < q->k; p0 += depth) {
-        block.p0 = p0;
-        block.k = least(depth, q->k - p0);
-        if (low) {
-            run_low_block(q, &block);
-        } else {
-            run_high_block(q, &block, row_block, column_block);
+    struct block block = {.height = height_of(kernel, q->m), .start = q->start};
+    size_t row_block = q->m, column_block = q->n, step = 0;
+    if (!a_lies_well(q)) {
+        const size_t blocks = parts_of(q->m, kernel->row_block);
+        row_block = round_up(parts_of(q->m, blocks), block.height);
+        block.a = uh_arena_alloc_raw(scratch, row_block * depth, sizeof(float));
+    }
+    if (!b_lies_well(q)) {
+        size_t width = round_up(least(q->n, kernel->cols), kernel->lanes);
+        if (row_block < q->m) {
+            /* panels are used again, by the rows behind */
+            column_block = least(q->n, kernel->column_block);
+            width = round_up(column_block, kernel->lanes);
+            step = kernel->cols * depth;
+        }
+        block.b = uh_arena_alloc_raw(scratch, width * depth, sizeof(float));
+    }
+    for (; block.p0 < q->k; block.p0 += depth) {
+        block.k = least(depth, q->k - block.p0);
+        for (size_t j0 = 0; j0 < q->n; j0 += column_block) {
+            const size_t j1 = least(j0 + column_block, q->n);
+            if (step > 0) {
+                pack_panels(q, &block, j0, j1, step);
+            }
+            for (size_t i0 = 0; i0 < q->m; i0 += row_block) {
+                const size_t i1 = least(i0 + row_block, q->m);
+                if (block.a) {
+                    pack_rows(q, &block, i0, i1);
+                }
+                run_rows(q, &block, i0, i1, j0, j1, step);
+            }
         }
         block.start = UH_FROM_C;
     }
-}
-
-/* A block of b that threads pack and use together: columns j0 to j1. */
-struct shared {
-    const struct product *product;
-    struct block block;
-    size_t j0, j1, packs; /* parts that are packed */
-    size_t turns;         /* parts of c's rows */
-};
-
-static void pack_share(void *context, size_t index, struct uh_pool *serial)
-{
-    (void)serial;
-    const struct shared *shared = context;
-    const size_t unit = shared->product->kernel->cols;
-    const size_t panels = parts_of(shared->j1 - shared->j0, unit);
-    const size_t from = share(panels, shared->packs, index) * unit;
-    const size_t to = share(panels, shared->packs, index + 1) * unit;
-    struct block part = shared->block;
-    part.b += from * part.k;
-    pack_panels(shared->product, &part, shared->j0 + from,
-                least(shared->j0 + to, shared->j1));
-}
-
-static void run_turn(void *context, size_t index, struct uh_pool *serial)
-{
-    const struct shared *shared = context;
-    const struct product *q = shared->product;
-    struct block block = shared->block;
-    const size_t i0 = share(q->m, shared->turns, index);
-    const size_t i1 = share(q->m, shared->turns, index + 1);
-    block.height = height_of(q->kernel, i1 - i0);
-    block.a = uh_arena_alloc_raw(uh_pool_scratch(serial), (i1 - i0) * block.k,
-                                 sizeof(float));
-    pack_tiles(q, &block, i0, i1);
-    run_panels(q, &block, i0, i1, shared->j0, shared->j1);
-}
-
-/* Turns: a multiple of the threads, neither too long nor too short. */
-static size_t turns_of(const struct product *q, size_t threads)
-{
-    const size_t least_turns =
-        round_up(parts_of(q->m, q->kernel->row_block), threads);
-    if (threads == 1) {
-        return least_turns;
-    }
-    const size_t turns = least(threads * TURNS, q->m / TURN_ROWS);
-    return turns > least_turns ? round_up(turns, threads) : least_turns;
-}
-
-static void run_shared(const struct product *q, struct uh_pool *pool)
-{
-    const struct uh_mat_kernel *kernel = q->kernel;
-    struct uh_arena *scratch = uh_pool_scratch(pool);
-    const struct uh_mark mark = uh_arena_open(scratch);
-    const size_t threads = uh_pool_threads(pool);
-    const size_t depth = parts_of(q->k, parts_of(q->k, kernel->k_block));
-    const size_t widest = least(kernel->column_block, q->n);
-    const size_t width = round_up(widest, kernel->lanes);
-    struct shared shared = {
-        .product = q, .packs = threads, .turns = turns_of(q, threads)};
-    shared.block = (struct block){
-        .a_packed = 1,
-        .b_packed = 1,
-        .start = q->start,
-        .b = uh_arena_alloc_raw(scratch, width * depth, sizeof(float))};
-    for (size_t p0 = 0; p0 < q->k; p0 += depth) {
-        shared.block.p0 = p0;
-        shared.block.k = least(depth, q->k - p0);
-        for (size_t j0 = 0; j0 < q->n; j0 += widest) {
-            shared.j0 = j0;
-            shared.j1 = least(j0 + widest, q->n);
-            uh_cells(pool, shared.packs, pack_share, &shared);
-            uh_cells(pool, shared.turns, run_turn, &shared);
-        }
-        shared.block.start = UH_FROM_C;
-    }
-    uh_arena_release(scratch, mark);
 }
 
 /* c as a grid of rectangles: rows and columns of them. */
@@ -375,8 +316,7 @@ static double cost(const struct product *q, size_t rows, size_t cols)
     const size_t panels = parts_of(parts_of(q->n, q->kernel->cols), cols);
     const size_t n =
         least(panels * q->kernel->cols, round_up(q->n, q->kernel->lanes));
-    return (double)m * (double)n + COST_OF_A * (double)m +
-           COST_OF_B * (double)n;
+    return (double)m * (double)n + PACKING * (double)(m + n);
 }
 
 static struct grid cheapest_grid(const struct product *q, size_t threads)
@@ -387,7 +327,7 @@ static struct grid cheapest_grid(const struct product *q, size_t threads)
         const size_t cols =
             least(threads / rows, parts_of(q->n, q->kernel->cols));
         const double price = cost(q, rows, cols);
-        if (price <= lowest) {
+        if (price < lowest) {
             lowest = price;
             best = (struct grid){q, rows, cols};
         }
@@ -402,34 +342,19 @@ static void clear(const struct product *q)
     }
 }
 
-/* Nothing is packed, nothing is shared. */
-static void run_directly(const struct product *q)
-{
-    const struct block block = {
-        .k = q->k, .start = q->start, .height = height_of(q->kernel, q->m)};
-    run_panels(q, &block, 0, q->m, 0, q->n);
-}
-
 static void run_product(const struct product *q, struct uh_pool *pool)
 {
-    const struct uh_mat_kernel *kernel = q->kernel;
     const size_t threads = uh_pool_threads(pool);
     const double work = (double)q->m * (double)q->n * (double)q->k;
-    if (q->op != UH_NT && q->k <= kernel->k_block &&
-        q->m <= (DIRECT_TILES - 1) * kernel->rows &&
-        q->n <= (DIRECT_PANELS - 1) * kernel->cols &&
-        (threads == 1 || work < (double)SMALL)) {
-        run_directly(q);
-        return;
-    }
-    if (q->m > kernel->row_block && q->n > (DIRECT_PANELS - 1) * kernel->cols &&
-        (threads == 1 || work >= (double)LARGE * (double)threads)) {
-        run_shared(q, pool);
-        return;
-    }
     if (threads > 1 && work >= (double)SMALL) {
         struct grid grid = cheapest_grid(q, threads);
         uh_cells(pool, grid.rows * grid.cols, run_rectangle, &grid);
+        return;
+    }
+    if (q->k <= q->kernel->k_block && a_lies_well(q) && b_lies_well(q)) {
+        const struct block block = {
+            .k = q->k, .start = q->start, .height = height_of(q->kernel, q->m)};
+        run_rows(q, &block, 0, q->m, 0, q->n, 0);
         return;
     }
     struct uh_arena *scratch = uh_pool_scratch(pool);

@@ -13,7 +13,8 @@ enum {
     ROWS = 6,
     LANES = 8,
     COLS = 2 * LANES,
-    STEPS = 16 /* of p, from one fetch to the next */
+    STEPS = 16, /* of p, from one fetch to the next */
+    UNROLLED = 4
 };
 
 #define EACH_ROW(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5)
@@ -26,14 +27,14 @@ INLINE __m256i first_lanes(size_t n)
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(limit), index);
 }
 
-/* rows, vectors, strided and whole are constants where this is inlined. */
+/* rows, vectors, packed and whole are constants where this is inlined. */
 INLINE void run(const struct uh_mat_tile *t, size_t rows, size_t vectors,
-                int strided, int whole)
+                int packed, int whole)
 {
     __m256 s[ROWS][2];
     const __m256i last = first_lanes(t->cols - (vectors - 1) * LANES);
     const __m256i first = vectors == 2 ? first_lanes(LANES) : last;
-    const size_t ldc = t->ldc, a_step = t->a_step, b_step = t->b_step;
+    const size_t ldc = t->ldc, b_step = t->b_step;
     float *c = t->c;
     if (t->start == UH_FROM_C) {
 #define LOAD(i)                                                                \
@@ -58,12 +59,13 @@ INLINE void run(const struct uh_mat_tile *t, size_t rows, size_t vectors,
         EACH_ROW(CLEAR)
     }
     /* Two pointers and a stride reach 6 rows. */
-    const size_t a_row = strided ? t->a_row : 1;
+    const size_t a_row = packed ? 1 : t->a_row;
+    const size_t a_step = packed ? rows : t->a_step;
     const float *a0 = t->a, *a3 = rows > 3 ? a0 + 3 * a_row : a0;
     const float *b = t->b;
     const float *next = t->next, *ahead = t->ahead;
     size_t next_rows = t->next_rows, ahead_rows = t->ahead_rows;
-#define OF_A(i) (strided ? ((i) < 3 ? a0 : a3) + (i) % 3 * a_row : a0 + (i))
+#define OF_A(i) (packed ? a0 + (i) : ((i) < 3 ? a0 : a3) + (i) % 3 * a_row)
 #define STEP(i)                                                                \
     if (i < rows) {                                                            \
         const __m256 x = _mm256_broadcast_ss(OF_A(i));                         \
@@ -71,6 +73,20 @@ INLINE void run(const struct uh_mat_tile *t, size_t rows, size_t vectors,
         if (vectors == 2) {                                                    \
             s[i][1] = _mm256_fmadd_ps(x, b1, s[i][1]);                         \
         }                                                                      \
+    }
+#define EACH_STEP(count)                                                       \
+    for (size_t u = 0; u < (count); u++) {                                     \
+        const __m256 b0 =                                                      \
+            whole ? _mm256_loadu_ps(b) : _mm256_maskload_ps(b, first);         \
+        const __m256 b1 = vectors == 1 ? b0                                    \
+                          : whole      ? _mm256_loadu_ps(b + LANES)            \
+                                       : _mm256_maskload_ps(b + LANES, last);       \
+        EACH_ROW(STEP)                                                         \
+        a0 += a_step;                                                          \
+        if (!packed) {                                                         \
+            a3 += a_step;                                                      \
+        }                                                                      \
+        b += b_step;                                                           \
     }
     for (size_t left = t->k; left > 0;) {
         const size_t steps = left < STEPS ? left : STEPS;
@@ -82,35 +98,35 @@ INLINE void run(const struct uh_mat_tile *t, size_t rows, size_t vectors,
             next_rows--;
         }
         if (ahead_rows > 0) {
-            _mm_prefetch((const char *)ahead, _MM_HINT_T1);
+            for (size_t i = 0; i < t->ahead_floats; i += UH_MAT_LINE) {
+                _mm_prefetch((const char *)(ahead + i), _MM_HINT_T1);
+            }
             ahead += t->ahead_step;
             ahead_rows--;
         }
-        for (size_t p = steps; p > 0; p--) {
-            const __m256 b0 =
-                whole ? _mm256_loadu_ps(b) : _mm256_maskload_ps(b, first);
-            const __m256 b1 = vectors == 1 ? b0
-                              : whole      ? _mm256_loadu_ps(b + LANES)
-                                      : _mm256_maskload_ps(b + LANES, last);
-            EACH_ROW(STEP)
-            a0 += a_step;
-            if (strided) {
-                a3 += a_step;
+        if (packed && steps == STEPS) {
+            for (size_t i = 0; i < STEPS; i += UNROLLED) {
+                _Pragma("GCC unroll 4") EACH_STEP(UNROLLED)
             }
-            b += b_step;
+        } else {
+            EACH_STEP(steps)
         }
     }
+    /* The rows' addresses are had anew: kept, they would need the stack. */
+    __asm__("" : "+r"(c));
 #define STORE(i)                                                               \
     if (i < rows && whole) {                                                   \
-        _mm256_storeu_ps(c + i * ldc, s[i][0]);                                \
+        _mm256_storeu_ps(c, s[i][0]);                                          \
         if (vectors == 2) {                                                    \
-            _mm256_storeu_ps(c + i * ldc + LANES, s[i][1]);                    \
+            _mm256_storeu_ps(c + LANES, s[i][1]);                              \
         }                                                                      \
+        c += ldc;                                                              \
     } else if (i < rows) {                                                     \
-        _mm256_maskstore_ps(c + i * ldc, first, s[i][0]);                      \
+        _mm256_maskstore_ps(c, first, s[i][0]);                                \
         if (vectors == 2) {                                                    \
-            _mm256_maskstore_ps(c + i * ldc + LANES, last, s[i][1]);           \
+            _mm256_maskstore_ps(c + LANES, last, s[i][1]);                     \
         }                                                                      \
+        c += ldc;                                                              \
     }
     EACH_ROW(STORE)
 }
@@ -118,15 +134,15 @@ INLINE void run(const struct uh_mat_tile *t, size_t rows, size_t vectors,
 #define VARIANT(rows)                                                          \
     AVX2 static void tile_##rows(const struct uh_mat_tile *t)                  \
     {                                                                          \
-        const int strided = t->a_row != 1;                                     \
-        if (t->cols == COLS && !strided) {                                     \
-            run(t, rows, 2, 0, 1);                                             \
-        } else if (t->cols == COLS) {                                          \
+        const int packed = t->a_row == 1 && t->a_step == (rows);               \
+        if (t->cols == COLS && packed) {                                       \
             run(t, rows, 2, 1, 1);                                             \
+        } else if (t->cols == COLS) {                                          \
+            run(t, rows, 2, 0, 1);                                             \
         } else if (t->cols > LANES) {                                          \
-            run(t, rows, 2, 1, 0);                                             \
+            run(t, rows, 2, 0, 0);                                             \
         } else {                                                               \
-            run(t, rows, 1, 1, 0);                                             \
+            run(t, rows, 1, 0, 0);                                             \
         }                                                                      \
     }
 VARIANT(1)

@@ -13,7 +13,8 @@ enum {
     ROWS = 14,
     LANES = 16,
     COLS = 2 * LANES,
-    STEPS = 12 /* of p, from one fetch to the next */
+    STEPS = 12, /* of p, from one fetch to the next */
+    UNROLLED = 4
 };
 
 #define EACH_ROW(DO)                                                           \
@@ -21,15 +22,15 @@ enum {
     DO(1)                                                                      \
     DO(2) DO(3) DO(4) DO(5) DO(6) DO(7) DO(8) DO(9) DO(10) DO(11) DO(12) DO(13)
 
-/* rows, vectors, strided and whole are constants where this is inlined. */
+/* rows, vectors, packed and whole are constants where this is inlined. */
 INLINE void run(const struct uh_mat_tile *t, size_t rows, size_t vectors,
-                int strided, int whole)
+                int packed, int whole)
 {
     __m512 s[ROWS][2];
     const size_t rest = t->cols - (vectors - 1) * LANES;
     const __mmask16 last = (__mmask16)((1u << rest) - 1);
     const __mmask16 first = vectors == 2 ? (__mmask16)0xffff : last;
-    const size_t ldc = t->ldc, a_step = t->a_step, b_step = t->b_step;
+    const size_t ldc = t->ldc, b_step = t->b_step;
     float *c = t->c;
     if (t->start == UH_FROM_C) {
 #define LOAD(i)                                                                \
@@ -50,15 +51,18 @@ INLINE void run(const struct uh_mat_tile *t, size_t rows, size_t vectors,
     }
     /* Three pointers and a stride reach 14 rows; a pointer for each would not
      * fit into the general registers. */
-    const size_t a_row = strided ? t->a_row : 1;
+    const size_t a_row = packed ? 1 : t->a_row;
+    const size_t a_step = packed ? rows : t->a_step;
     const float *a0 = t->a;
     const float *a5 = rows > 5 ? a0 + 5 * a_row : a0;
     const float *a10 = rows > 10 ? a0 + 10 * a_row : a0;
     const float *b = t->b;
+    __mmask16 of_b = last; /* of its own, or gcc would load it in each step */
+    __asm__("" : "+Yk"(of_b));
     const float *next = t->next, *ahead = t->ahead;
     size_t next_rows = t->next_rows, ahead_rows = t->ahead_rows;
 #define OF_A(i)                                                                \
-    (strided ? ((i) < 5 ? a0 : (i) < 10 ? a5 : a10)[(i) % 5 * a_row] : a0[i])
+    (packed ? a0[i] : ((i) < 5 ? a0 : (i) < 10 ? a5 : a10)[(i) % 5 * a_row])
 #define STEP(i)                                                                \
     if (i < rows) {                                                            \
         const __m512 x = _mm512_set1_ps(OF_A(i));                              \
@@ -66,6 +70,22 @@ INLINE void run(const struct uh_mat_tile *t, size_t rows, size_t vectors,
         if (vectors == 2) {                                                    \
             s[i][1] = _mm512_fmadd_ps(x, b1, s[i][1]);                         \
         }                                                                      \
+    }
+#define EACH_STEP(count)                                                       \
+    for (size_t u = 0; u < (count); u++) {                                     \
+        const __m512 b0 =                                                      \
+            whole ? _mm512_loadu_ps(b)                                         \
+                  : _mm512_maskz_loadu_ps(vectors == 1 ? of_b : first, b);     \
+        const __m512 b1 = vectors == 1 ? b0                                    \
+                          : whole      ? _mm512_loadu_ps(b + LANES)            \
+                                       : _mm512_maskz_loadu_ps(of_b, b + LANES);    \
+        EACH_ROW(STEP)                                                         \
+        a0 += a_step;                                                          \
+        if (!packed) {                                                         \
+            a5 += a_step;                                                      \
+            a10 += a_step;                                                     \
+        }                                                                      \
+        b += b_step;                                                           \
     }
     for (size_t left = t->k; left > 0;) {
         const size_t steps = left < STEPS ? left : STEPS;
@@ -78,32 +98,29 @@ INLINE void run(const struct uh_mat_tile *t, size_t rows, size_t vectors,
             next_rows--;
         }
         if (ahead_rows > 0) {
-            _mm_prefetch((const char *)ahead, _MM_HINT_T1);
-            _mm_prefetch((const char *)(ahead + LANES), _MM_HINT_T1);
+            for (size_t i = 0; i < t->ahead_floats; i += UH_MAT_LINE) {
+                _mm_prefetch((const char *)(ahead + i), _MM_HINT_T1);
+            }
             ahead += t->ahead_step;
             ahead_rows--;
         }
-        for (size_t p = steps; p > 0; p--) {
-            const __m512 b0 =
-                whole ? _mm512_loadu_ps(b) : _mm512_maskz_loadu_ps(first, b);
-            const __m512 b1 = vectors == 1 ? b0
-                              : whole      ? _mm512_loadu_ps(b + LANES)
-                                      : _mm512_maskz_loadu_ps(last, b + LANES);
-            EACH_ROW(STEP)
-            a0 += a_step;
-            if (strided) {
-                a5 += a_step;
-                a10 += a_step;
+        if (packed && steps == STEPS) {
+            for (size_t i = 0; i < STEPS; i += UNROLLED) {
+                _Pragma("GCC unroll 4") EACH_STEP(UNROLLED)
             }
-            b += b_step;
+        } else {
+            EACH_STEP(steps)
         }
     }
+    /* The rows' addresses are had anew: kept, they would need the stack. */
+    __asm__("" : "+r"(c));
 #define STORE(i)                                                               \
     if (i < rows) {                                                            \
-        _mm512_mask_storeu_ps(c + i * ldc, first, s[i][0]);                    \
+        _mm512_mask_storeu_ps(c, first, s[i][0]);                              \
         if (vectors == 2) {                                                    \
-            _mm512_mask_storeu_ps(c + i * ldc + LANES, last, s[i][1]);         \
+            _mm512_mask_storeu_ps(c + LANES, last, s[i][1]);                   \
         }                                                                      \
+        c += ldc;                                                              \
     }
     EACH_ROW(STORE)
 }
@@ -111,15 +128,15 @@ INLINE void run(const struct uh_mat_tile *t, size_t rows, size_t vectors,
 #define VARIANT(rows)                                                          \
     AVX512 static void tile_##rows(const struct uh_mat_tile *t)                \
     {                                                                          \
-        const int strided = t->a_row != 1;                                     \
-        if (t->cols == COLS && !strided) {                                     \
-            run(t, rows, 2, 0, 1);                                             \
-        } else if (t->cols == COLS) {                                          \
+        const int packed = t->a_row == 1 && t->a_step == (rows);               \
+        if (t->cols == COLS && packed) {                                       \
             run(t, rows, 2, 1, 1);                                             \
+        } else if (t->cols == COLS) {                                          \
+            run(t, rows, 2, 0, 1);                                             \
         } else if (t->cols > LANES) {                                          \
-            run(t, rows, 2, 1, 0);                                             \
+            run(t, rows, 2, 0, 0);                                             \
         } else {                                                               \
-            run(t, rows, 1, 1, 0);                                             \
+            run(t, rows, 1, 0, 0);                                             \
         }                                                                      \
     }
 VARIANT(1)

@@ -13,6 +13,8 @@
 
 #include "mat.h"
 
+enum { UH_MAT_LINE = 16 /* floats of a cache line */ };
+
 struct uh_mat_tile {
     size_t rows, cols; /* 1 to the kernel's rows and cols */
     size_t k;          /* at least 1 */
@@ -24,9 +26,9 @@ struct uh_mat_tile {
     size_t ldc;
     enum uh_start start;
     /* What is needed after this tile, to be fetched behind its arithmetic: the
-     * next tile of c, and rows of b; none: rows 0. */
+     * next tile of c, and rows of b, so many floats of each; none: rows 0. */
     const float *next, *ahead;
-    size_t next_rows, ahead_rows, ahead_step;
+    size_t next_rows, ahead_rows, ahead_floats, ahead_step;
 };
 
 struct uh_mat_kernel {
