@@ -18,6 +18,7 @@ import time
 sys.path.insert(0, "tests")
 sys.dont_write_bytecode = True
 import knots_oracle
+import tensors
 
 try:
     import numpy
@@ -51,20 +52,15 @@ def packed(values, letter):
 
 
 def save_bytes(name, head, data):
-    text = head if isinstance(head, bytes) else json.dumps(head).encode()
-    with open(path(name), "wb") as f:
-        f.write(struct.pack("<Q", len(text)) + text + data)
+    tensors.write_raw(path(name), head, data)
     return name
 
 
-def save(name, arch, tensors, dtype="F32"):
-    """tensors: name -> (shape, numbers)"""
-    head, data = {"__metadata__": {"arch": arch}}, b""
-    for key, (shape, values) in tensors.items():
-        raw = packed(values, {"F32": "f", "F64": "d", "F16": "e"}[dtype])
-        head[key] = {"dtype": dtype, "shape": shape, "data_offsets": [len(data), len(data) + len(raw)]}
-        data += raw
-    return save_bytes(name, head, data)
+def save(name, arch, entries, dtype="F32"):
+    """entries: name -> (shape, numbers)"""
+    letter = {"F32": "f", "F64": "d", "F16": "e"}[dtype]
+    tensors.write(path(name), {key: (dtype, shape, packed(values, letter)) for key, (shape, values) in entries.items()}, {"arch": arch})
+    return name
 
 
 def save_npy(name, shape, values, descr="<f4", order="False"):

@@ -6,10 +6,13 @@ unit vector; numpy's singular values of that matrix must lie between the bounds.
 """
 import json
 import os
-import struct
 import subprocess
 import sys
 import tempfile
+
+sys.path.insert(0, "tests")
+sys.dont_write_bytecode = True
+import tensors
 
 try:
     import numpy as np
@@ -29,15 +32,10 @@ def run(*words):
     return subprocess.run([TOOL, "lipschitz", *words], capture_output=True, text=True, cwd=FOLDER.name)
 
 
-def save(name, arch, tensors, cut=0):
-    head, data = {"__metadata__": {"arch": arch}}, b""
-    for key, t in tensors.items():
-        t = np.ascontiguousarray(t, dtype="<f4")
-        head[key] = {"dtype": "F32", "shape": t.shape, "data_offsets": [len(data), len(data) + t.nbytes]}
-        data += t.tobytes()
-    text = json.dumps(head).encode()
-    with open(path(name), "wb") as f:
-        f.write(struct.pack("<Q", len(text)) + text + data[: len(data) - cut])
+def save(name, arch, arrays, cut=0):
+    arrays = {key: np.ascontiguousarray(t, dtype="<f4") for key, t in arrays.items()}
+    tensors.write(path(name), {key: ("F32", t.shape, t.tobytes()) for key, t in arrays.items()}, {"arch": arch})
+    os.truncate(path(name), os.path.getsize(path(name)) - cut)
     return name
 
 

@@ -7,10 +7,13 @@ a file must be one line.
 """
 import json
 import os
-import struct
 import subprocess
 import sys
 import tempfile
+
+sys.path.insert(0, "tests")
+sys.dont_write_bytecode = True
+import tensors
 
 try:
     import numpy as np
@@ -30,17 +33,9 @@ def run(*words):
     return subprocess.run([TOOL, *words], capture_output=True, text=True, cwd=FOLDER.name)
 
 
-def save(name, tensors, metadata=None):
-    head, data = {"__metadata__": metadata} if metadata else {}, []
+def save(name, arrays, metadata=None):
     letters = {"float16": "F16", "float32": "F32", "float64": "F64", "int64": "I64"}
-    at = 0
-    for key, t in tensors.items():
-        head[key] = {"dtype": letters[str(t.dtype)], "shape": t.shape, "data_offsets": [at, at + t.nbytes]}
-        at += t.nbytes
-        data.append(t.tobytes())
-    text = json.dumps(head).encode()
-    with open(path(name), "wb") as f:
-        f.write(struct.pack("<Q", len(text)) + text + b"".join(data))
+    tensors.write(path(name), {key: (letters[str(t.dtype)], t.shape, t.tobytes()) for key, t in arrays.items()}, metadata)
 
 
 # ---- networks in numpy ---------------------------------------------------------
