@@ -28,11 +28,6 @@ const char *uh_kind_word(enum uh_kind kind)
     return words[kind];
 }
 
-int uh_kind_pointwise(enum uh_kind kind)
-{
-    return kind >= UH_RELU && kind <= UH_SOFTPLUS;
-}
-
 /* -- entry by entry ------------------------------------------------------ */
 
 /* Entries side by side, in the compilers' own terms: their vectorizers make a

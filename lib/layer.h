@@ -94,9 +94,6 @@ struct uh_layer_notes {
 /* The word of the arch line: "conv". */
 const char *uh_kind_word(enum uh_kind kind);
 
-/* Whether the kind acts entry by entry (relu ... softplus). */
-int uh_kind_pointwise(enum uh_kind kind);
-
 /* y = layer(x) for n samples.  Not for mark, from, add and cat, which are
  * the graph's (net.h).  notes, which may be NULL, get the winners of a maxpool if
  * notes->choice is not NULL; if notes->mean is not NULL, batchnorm uses the

@@ -272,17 +272,6 @@ void uh_ledger_bits(struct uh_ledger *ledger, double value, const char *what,
     va_end(list);
 }
 
-void uh_ledger_bitsf(struct uh_ledger *ledger, float value, const char *what,
-                     const char *id, ...)
-{
-    struct uh_record r = {
-        .kind = UH_BITS, .value = (double)value, .single = true};
-    va_list list;
-    va_start(list, id);
-    uh_ledger_put(ledger, r, what, id, list);
-    va_end(list);
-}
-
 void uh_ledger_rounded(struct uh_ledger *ledger, double value, int digits,
                        const char *what, const char *id, ...)
 {

@@ -92,11 +92,9 @@ void uh_ledger_integer(struct uh_ledger *ledger, int64_t value,
 void uh_ledger_text(struct uh_ledger *ledger, const char *value,
                     const char *what, const char *id, ...) UH_PRINTF(4, 5);
 
-/* bits: a double, or a float32. */
+/* bits: a double. */
 void uh_ledger_bits(struct uh_ledger *ledger, double value, const char *what,
                     const char *id, ...) UH_PRINTF(4, 5);
-void uh_ledger_bitsf(struct uh_ledger *ledger, float value, const char *what,
-                     const char *id, ...) UH_PRINTF(4, 5);
 
 /* rounded: so many significant digits stand. */
 void uh_ledger_rounded(struct uh_ledger *ledger, double value, int digits,

@@ -21,22 +21,3 @@ enum uh_status uh_fail(struct uh_error *error, enum uh_status status,
     }
     return status;
 }
-
-const char *uh_status_words(enum uh_status status)
-{
-    switch (status) {
-    case UH_OK:
-        return "ok";
-    case UH_BAD_INPUT:
-        return "bad input";
-    case UH_IO:
-        return "input or output refused";
-    case UH_NOT_FINITE:
-        return "not finite";
-    case UH_NO_CONVERGENCE:
-        return "no convergence";
-    case UH_SINGULAR:
-        return "singular";
-    }
-    return "unknown status";
-}

@@ -30,7 +30,4 @@ struct uh_error {
 enum uh_status uh_fail(struct uh_error *error, enum uh_status status,
                        const char *format, ...) UH_PRINTF(3, 4);
 
-/* The status in words, lower case: "bad input". */
-const char *uh_status_words(enum uh_status status);
-
 #endif

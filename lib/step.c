@@ -1,7 +1,6 @@
 /* step.c: the frame of a step of an experiment. */
 #include "step.h"
 #include "die.h"
-#include "digest.h"
 #include "file.h"
 #include "lane.h"
 
@@ -223,14 +222,6 @@ const char *uh_step_data(struct uh_step *step)
                step->about->name);
     }
     return step->data;
-}
-
-void uh_step_stage(struct uh_step *step, const char *stage, const void *bytes,
-                   size_t size)
-{
-    char hex[65];
-    uh_digest_of(bytes, size, hex);
-    uh_ledger_stage(step->ledger, stage, hex);
 }
 
 int uh_step_end(struct uh_step *step)

@@ -52,10 +52,6 @@ const char *uh_step_file(const struct uh_step *step, const char *name);
 /* The folder of the data sets; ends the program if none was given. */
 const char *uh_step_data(struct uh_step *step);
 
-/* Digest of size bytes as a stage of this step (ledger.h). */
-void uh_step_stage(struct uh_step *step, const char *stage, const void *bytes,
-                   size_t size);
-
 /* Writes the records and frees everything; the value is main's. */
 int uh_step_end(struct uh_step *step);
 

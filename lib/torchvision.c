@@ -412,12 +412,6 @@ static enum family family_of(const struct uh_safetensors *stored)
                                                                  : ALEXNET;
 }
 
-bool uh_torchvision_knows(const struct uh_safetensors *stored)
-{
-    return !uh_safetensors_metadata(stored, "arch") &&
-           family_of(stored) != NONE;
-}
-
 static enum uh_status write_draft(struct draft *d, size_t classifier_pad,
                                   struct uh_error *error)
 {
@@ -573,25 +567,6 @@ uh_torchvision_of_tensors(const struct uh_safetensors *stored,
         uh_arena_release(arena, mark);
     }
     uh_arena_free(&scratch);
-    return status;
-}
-
-enum uh_status uh_torchvision_load(const char *path,
-                                   const struct uh_torchvision_options *options,
-                                   struct uh_arena *arena,
-                                   struct uh_torchvision *out, char digest[65],
-                                   struct uh_error *error)
-{
-    struct uh_safetensors stored;
-    struct uh_arena *bytes = uh_arena_new();
-    enum uh_status status = uh_safetensors_read(path, bytes, &stored, error);
-    if (status == UH_OK) {
-        status = uh_torchvision_of_tensors(&stored, options, arena, out, error);
-    }
-    if (status == UH_OK && digest) {
-        memcpy(digest, stored.digest, sizeof stored.digest);
-    }
-    uh_arena_free(&bytes);
     return status;
 }
 

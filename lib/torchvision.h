@@ -63,9 +63,6 @@ struct uh_torchvision_options {
                               own 1.0, 0 in torchvision's */
 };
 
-/* Whether there is no `arch` and the names look like one of the models. */
-bool uh_torchvision_knows(const struct uh_safetensors *stored);
-
 /* The network.  UH_BAD_INPUT, UH_NOT_FINITE with one line that names the tensor
  * if one is missing, has another shape or type, is not of the model or not
  * finite; if the input is too small; if no model is recognized.  out shares
@@ -75,13 +72,6 @@ uh_torchvision_of_tensors(const struct uh_safetensors *stored,
                           const struct uh_torchvision_options *options,
                           struct uh_arena *arena, struct uh_torchvision *out,
                           struct uh_error *error);
-
-/* The same of a file; digest, unless NULL, becomes its SHA-256. */
-UH_MUST_USE enum uh_status
-uh_torchvision_load(const char *path,
-                    const struct uh_torchvision_options *options,
-                    struct uh_arena *arena, struct uh_torchvision *out,
-                    char digest[65], struct uh_error *error);
 
 /* Which numbers a photograph becomes. */
 enum uh_torchvision_pixels {

@@ -152,6 +152,11 @@ static void pool(const struct uh_layer *l, size_t n, const double *x, double *y,
     }
 }
 
+int ref_pointwise(enum uh_kind kind)
+{
+    return kind >= UH_RELU && kind <= UH_SOFTPLUS;
+}
+
 static double unit(const struct uh_layer *l, double x)
 {
     double v = (double)l->value;
@@ -361,9 +366,9 @@ double **ref_net_forward(const struct ref_net *r, size_t n, const double *x,
             }
         } else {
             for (size_t k = 0; k < size; k++) {
-                y[k] = l->kind == UH_ADD            ? in[k] + out[l->source][k]
-                       : uh_kind_pointwise(l->kind) ? unit(l, in[k])
-                                                    : in[k];
+                y[k] = l->kind == UH_ADD        ? in[k] + out[l->source][k]
+                       : ref_pointwise(l->kind) ? unit(l, in[k])
+                                                : in[k];
             }
         }
     }
@@ -414,8 +419,7 @@ void ref_net_backward(const struct ref_net *r, size_t n, const double *x,
             }
         } else {
             for (size_t k = 0; k < size; k++) {
-                to[k] +=
-                    uh_kind_pointwise(l->kind) ? d[k] * slope(l, in[k]) : d[k];
+                to[k] += ref_pointwise(l->kind) ? d[k] * slope(l, in[k]) : d[k];
                 if (l->kind == UH_ADD) {
                     slot[l->source + 1][k] += d[k];
                 }

@@ -20,6 +20,9 @@ struct ref_net {
 struct ref_net ref_net_of(const struct uh_net *net, int training,
                           struct uh_arena *arena);
 
+/* Whether the kind acts entry by entry (relu ... softplus). */
+int ref_pointwise(enum uh_kind kind);
+
 /* out[i] is (n, layer[i].out), allocated in arena. */
 double **ref_net_forward(const struct ref_net *r, size_t n, const double *x,
                          struct uh_arena *arena);

@@ -215,7 +215,11 @@ static void a_record_of_one_line_is_the_long_one(void **state)
     uh_ledger_integer(ledger, -3, "an integer", "built-%d", 1);
     uh_ledger_text(ledger, "-77/50", "a rational", "built-%s", "2");
     uh_ledger_bits(ledger, 0.1, "a double", "bits");
-    uh_ledger_bitsf(ledger, 0.1F, "a float", "bitsf");
+    uh_ledger_record(ledger, &(struct uh_record){.id = "knots/single",
+                                                 .kind = UH_BITS,
+                                                 .what = "a float",
+                                                 .value = (double)0.1F,
+                                                 .single = true});
     uh_ledger_rounded(ledger, 1. / 3, 4, "rounded", "rounded");
     uh_ledger_group(ledger, NULL);
     uh_ledger_count(ledger, 8, "after the group", "after");
@@ -233,7 +237,7 @@ static void a_record_of_one_line_is_the_long_one(void **state)
     expect(book, "knots/tuple/3-2/built-1", "kind", "exact");
     expect(book, "knots/tuple/3-2/built-2", "value", "-77/50");
     expect(book, "knots/tuple/3-2/bits", "hex", "0x1.999999999999ap-4");
-    expect(book, "knots/tuple/3-2/bitsf", "value", "0.100000001");
+    expect(book, "knots/single", "value", "0.100000001");
     expect(book, "knots/tuple/3-2/rounded", "value", "0.3333");
     expect(book, "knots/tuple/3-2/rounded", "kind", "rounded");
     assert_null(json_object_get(uh_book_find(book, "knots/after"), "oracle"));

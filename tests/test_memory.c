@@ -569,7 +569,7 @@ static void take_a_step(const struct place *p, struct uh_arena *arena)
     (void)arena;
     memcpy(folder, p->out, sizeof folder);
     struct uh_step *step = uh_step_begin(7, words, &about);
-    uh_step_stage(step, "stage", "bytes", 5);
+    uh_ledger_stage(uh_step_ledger(step), "stage", "0123");
     uh_ledger_count(uh_step_ledger(step), 1, "one", "one");
     if (uh_step_end(step) != 0) {
         uh_die("step: expected 0, found another");

@@ -402,7 +402,7 @@ static int same_pieces(const struct ref_net *ref, double **a, double **b)
                 }
             }
         }
-        for (size_t j = 0; i && uh_kind_pointwise(layer->kind) && j < n; j++) {
+        for (size_t j = 0; i && ref_pointwise(layer->kind) && j < n; j++) {
             if ((p[j] > 0) != (q[j] > 0)) {
                 return 0;
             }
