@@ -10,6 +10,9 @@
 #include <setjmp.h>
 
 #include <cmocka.h>
+
+#include "arena.h"
+
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +22,20 @@
 #include <zlib.h>
 
 enum { PATH = 512 };
+
+/* Before and after a test whose state is an arena. */
+static inline int arena_made(void **state)
+{
+    *state = uh_arena_new();
+    return 0;
+}
+
+static inline int arena_gone(void **state)
+{
+    struct uh_arena *arena = *state;
+    uh_arena_free(&arena);
+    return 0;
+}
 
 /* A new folder; scratch_remove takes it away. */
 static inline void scratch_make(char folder[PATH])

@@ -9,21 +9,13 @@ static uint8_t file[RECORDS * UH_CIFAR_RECORD];
 
 static int setup(void **state)
 {
-    *state = uh_arena_new();
     for (size_t i = 0; i < sizeof file; i++) {
         file[i] = (uint8_t)(i * 7 + i / 251);
     }
     for (size_t k = 0; k < RECORDS; k++) {
         file[k * UH_CIFAR_RECORD] = (uint8_t)(9 - k);
     }
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct uh_arena *arena = *state;
-    uh_arena_free(&arena);
-    return 0;
+    return arena_made(state);
 }
 
 static void assert_refused(struct uh_arena *arena, size_t size,
@@ -137,7 +129,7 @@ static void cifar_records_at_hand_are_the_published_ones(void **state)
 int main(void)
 {
     cmocka_set_message_output(CM_OUTPUT_TAP);
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, arena_gone)
     const struct CMUnitTest tests[] = {
         T(cifar_packed_equals_plain),
         T(cifar_refuses_a_size_that_is_no_multiple_of_3073),

@@ -10,7 +10,6 @@ static char folder[PATH];
 
 static int setup(void **state)
 {
-    *state = uh_arena_new();
     scratch_make(folder);
     static const char *const set[] = {"mnist", "notmnist", "cifar10"};
     for (size_t i = 0; i < 3; i++) {
@@ -18,15 +17,13 @@ static int setup(void **state)
         snprintf(command, sizeof command, "mkdir %s/%s", folder, set[i]);
         assert_int_equal(system(command), 0);
     }
-    return 0;
+    return arena_made(state);
 }
 
 static int teardown(void **state)
 {
-    struct uh_arena *arena = *state;
-    uh_arena_free(&arena);
     scratch_remove(folder);
-    return 0;
+    return arena_gone(state);
 }
 
 /* Writes a file of the set, gzip'd where the name says so. */

@@ -17,19 +17,16 @@ static char folder[PATH], path[2 * PATH];
 
 static int setup(void **state)
 {
-    *state = uh_arena_new();
     scratch_make(folder);
     path_in(path, folder, "out");
-    return 0;
+    return arena_made(state);
 }
 
 static int teardown(void **state)
 {
-    struct uh_arena *arena = *state;
-    uh_arena_free(&arena);
     chmod(folder, 0700);
     scratch_remove(folder);
-    return 0;
+    return arena_gone(state);
 }
 
 static void assert_holds(struct uh_arena *arena, const char *text)

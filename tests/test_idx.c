@@ -8,19 +8,6 @@
 static const uint8_t SMALL[] = {0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 2,  0,  0,
                                 0, 3, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
 
-static int setup(void **state)
-{
-    *state = uh_arena_new();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct uh_arena *arena = *state;
-    uh_arena_free(&arena);
-    return 0;
-}
-
 static void assert_refused(struct uh_arena *arena, size_t size,
                            const uint8_t *bytes, const char *line)
 {
@@ -288,7 +275,7 @@ static void mnist_files_have_their_published_digests(void **state)
 int main(void)
 {
     cmocka_set_message_output(CM_OUTPUT_TAP);
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, arena_made, arena_gone)
     const struct CMUnitTest tests[] = {
         T(idx_reads_what_its_header_says),
         T(idx_packed_equals_plain),

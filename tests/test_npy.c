@@ -10,17 +10,14 @@ static char folder[PATH];
 
 static int setup(void **state)
 {
-    *state = uh_arena_new();
     scratch_make(folder);
-    return 0;
+    return arena_made(state);
 }
 
 static int teardown(void **state)
 {
-    struct uh_arena *arena = *state;
-    uh_arena_free(&arena);
     scratch_remove(folder);
-    return 0;
+    return arena_gone(state);
 }
 
 /* A file of that version, header text and data, padded to 64 bytes. */

@@ -14,20 +14,17 @@ static uint8_t pixels[WIDTH * HEIGHT * 3];
 
 static int setup(void **state)
 {
-    *state = uh_arena_new();
     scratch_make(folder);
     for (size_t i = 0; i < sizeof pixels; i++) {
         pixels[i] = (uint8_t)(i * 37);
     }
-    return 0;
+    return arena_made(state);
 }
 
 static int teardown(void **state)
 {
-    struct uh_arena *arena = *state;
-    uh_arena_free(&arena);
     scratch_remove(folder);
-    return 0;
+    return arena_gone(state);
 }
 
 /* Our picture of that many channels, written and read back as bytes. */

@@ -3,19 +3,6 @@
 
 #include "ppm.h"
 
-static int setup(void **state)
-{
-    *state = uh_arena_new();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct uh_arena *arena = *state;
-    uh_arena_free(&arena);
-    return 0;
-}
-
 static enum uh_status parse(const char *text, size_t size,
                             struct uh_arena *arena, struct uh_picture *p,
                             struct uh_error *error)
@@ -136,5 +123,5 @@ int main(void)
         cmocka_unit_test(the_photographs_are_256_by_256),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
-    return cmocka_run_group_tests(tests, setup, teardown) ? 1 : 0;
+    return cmocka_run_group_tests(tests, arena_made, arena_gone) ? 1 : 0;
 }

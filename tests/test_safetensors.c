@@ -11,17 +11,14 @@ static char folder[PATH];
 
 static int setup(void **state)
 {
-    *state = uh_arena_new();
     scratch_make(folder);
-    return 0;
+    return arena_made(state);
 }
 
 static int teardown(void **state)
 {
-    struct uh_arena *arena = *state;
-    uh_arena_free(&arena);
     scratch_remove(folder);
-    return 0;
+    return arena_gone(state);
 }
 
 enum { ROOM = 4096 };

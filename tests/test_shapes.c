@@ -1,16 +1,7 @@
 /* test_shapes.c: tests of lib/shapes.[ch]. */
-#include "arena.h"
-#include "cells.h"
+#include "drawn.h"
 #include "ref_linear.h"
 #include "shapes.h"
-
-#include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <string.h>
-
-#include <cmocka.h>
 
 #define SIDE UH_SHAPES_SIDE
 
@@ -29,38 +20,10 @@ enum {
     ARROW
 };
 
-struct fixture {
-    struct uh_arena *arena;
-    struct uh_pool *pool;
-    struct uh_dataset set; /* COUNT of "train" */
-};
-
 static int set_up(void **state)
 {
-    static struct fixture f;
-    f.arena = uh_arena_new();
-    f.pool = uh_pool_open(2);
-    uh_shapes("train", COUNT, f.pool, f.arena, &f.set);
-    *state = &f;
-    return 0;
+    return open_drawn(state, uh_shapes, COUNT);
 }
-
-static int tear_down(void **state)
-{
-    struct fixture *f = *state;
-    uh_pool_close(&f->pool);
-    uh_arena_free(&f->arena);
-    return 0;
-}
-
-/* Fails with both values, also for NaN. */
-#define assert_near(got, want, tolerance)                                      \
-    do {                                                                       \
-        double got_ = (got), want_ = (want), tolerance_ = (tolerance);         \
-        if (!(fabs(got_ - want_) <= tolerance_))                               \
-            fail_msg("%s: got %.9g, want %.9g, tolerance %g", #got, got_,      \
-                     want_, tolerance_);                                       \
-    } while (0)
 
 /* A red shape in the middle of a green ground, neither with texture. */
 static void plain(float latent[UH_SHAPES_LATENTS])
@@ -91,67 +54,6 @@ static struct moments moments(const double mask[])
     m.x = m.x / m.area - 15.5;
     m.y = m.y / m.area - 15.5;
     return m;
-}
-
-static void fewer_images_begin_the_larger_set(void **state)
-{
-    struct fixture *f = *state;
-    static const size_t counts[] = {1, 9, 50, 51, 120};
-    for (size_t k = 0; k < sizeof counts / sizeof *counts; k++) {
-        struct uh_dataset set;
-        size_t n = counts[k];
-        uh_shapes("train", n, f->pool, f->arena, &set);
-        assert_int_equal(set.count, n);
-        assert_memory_equal(set.x, f->set.x, n * NUMBERS * sizeof *set.x);
-        assert_memory_equal(set.y, f->set.y, n);
-        assert_memory_equal(set.latent, f->set.latent,
-                            n * UH_SHAPES_LATENTS * sizeof *set.latent);
-    }
-}
-
-static void threads_change_no_bit(void **state)
-{
-    struct fixture *f = *state;
-    for (size_t threads = 1; threads <= 3; threads += 2) {
-        struct uh_pool *pool = uh_pool_open(threads);
-        struct uh_dataset set;
-        uh_shapes("train", COUNT, pool, f->arena, &set);
-        assert_string_equal(set.digest, f->set.digest);
-        assert_memory_equal(set.latent, f->set.latent,
-                            COUNT * UH_SHAPES_LATENTS * sizeof *set.latent);
-        uh_pool_close(&pool);
-    }
-}
-
-static void splits_differ(void **state)
-{
-    struct fixture *f = *state;
-    struct uh_dataset test;
-    uh_shapes("test", 10, f->pool, f->arena, &test);
-    for (size_t i = 0; i < 10; i++)
-        assert_true(memcmp(test.x + i * NUMBERS, f->set.x + i * NUMBERS,
-                           NUMBERS * sizeof *test.x));
-}
-
-static void each_block_of_ten_shows_every_class_once(void **state)
-{
-    struct fixture *f = *state;
-    for (size_t i = 0; i < COUNT; i += 10) {
-        unsigned seen = 0;
-        for (size_t k = 0; k < 10; k++)
-            seen |= 1u << f->set.y[i + k];
-        assert_int_equal(seen, 1023);
-    }
-}
-
-static void pixels_are_bytes_divided_by_255(void **state)
-{
-    struct fixture *f = *state;
-    for (size_t k = 0; k < COUNT * NUMBERS; k++) {
-        float byte = rintf(f->set.x[k] * 255);
-        assert_true(byte >= 0 && byte <= 255);
-        assert_true(f->set.x[k] == byte / 255);
-    }
 }
 
 static void images_are_their_latents_and_noise(void **state)
@@ -566,31 +468,18 @@ static void linear_classifier_errs_on_more_than_30_percent(void **state)
     assert_true(error > 0.3 && error < 0.75);
 }
 
-/* Stored values, made by this code: they notice a change, they prove nothing.
- * Who changes the set on purpose replaces them, and says so. */
 static void first_1000_images_are_those_of_record(void **state)
 {
-    struct fixture *f = *state;
-    static const char *const record[][2] = {
-        {"train",
-         "14f91dab4b39387f62c7968baf6f3ca8daeb68dda9411b5ef7c1cc653c5f63c5"},
-        {"test",
-         "ceb93c046181596e848c71ef021d4c56d6f997995ea129af7eb051a83d1770ce"}};
-    for (size_t k = 0; k < 2; k++) {
-        struct uh_dataset set;
-        uh_shapes(record[k][0], 1000, f->pool, f->arena, &set);
-        assert_string_equal(set.digest, record[k][1]);
-    }
+    assert_record(
+        *state,
+        "14f91dab4b39387f62c7968baf6f3ca8daeb68dda9411b5ef7c1cc653c5f63c5",
+        "ceb93c046181596e848c71ef021d4c56d6f997995ea129af7eb051a83d1770ce");
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(fewer_images_begin_the_larger_set),
-        cmocka_unit_test(threads_change_no_bit),
-        cmocka_unit_test(splits_differ),
-        cmocka_unit_test(each_block_of_ten_shows_every_class_once),
-        cmocka_unit_test(pixels_are_bytes_divided_by_255),
+        DRAWN_TESTS,
         cmocka_unit_test(images_are_their_latents_and_noise),
         cmocka_unit_test(masks_have_the_areas_of_their_shapes),
         cmocka_unit_test(shapes_with_a_center_have_it_at_their_place),
@@ -612,5 +501,5 @@ int main(void)
         cmocka_unit_test(first_1000_images_are_those_of_record),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
-    return cmocka_run_group_tests(tests, set_up, tear_down) ? 1 : 0;
+    return cmocka_run_group_tests(tests, set_up, close_drawn) ? 1 : 0;
 }

@@ -1,57 +1,17 @@
 /* test_strokes.c: tests of lib/strokes.[ch] and of lib/raster.[ch]. */
-#include "arena.h"
-#include "cells.h"
-#include "digest.h"
+#include "drawn.h"
 #include "raster.h"
 #include "ref_linear.h"
-#include "stream.h"
 #include "strokes.h"
-
-#include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
 
 #define SIDE UH_STROKES_SIDE
 
 enum { PIXELS = SIDE * SIDE, COUNT = 2000 };
 
-struct fixture {
-    struct uh_arena *arena;
-    struct uh_pool *pool;
-    struct uh_dataset set; /* COUNT of "train" */
-};
-
 static int set_up(void **state)
 {
-    static struct fixture f;
-    f.arena = uh_arena_new();
-    f.pool = uh_pool_open(2);
-    uh_strokes("train", COUNT, f.pool, f.arena, &f.set);
-    *state = &f;
-    return 0;
+    return open_drawn(state, uh_strokes, COUNT);
 }
-
-static int tear_down(void **state)
-{
-    struct fixture *f = *state;
-    uh_pool_close(&f->pool);
-    uh_arena_free(&f->arena);
-    return 0;
-}
-
-/* Fails with both values, also for NaN. */
-#define assert_near(got, want, tolerance)                                      \
-    do {                                                                       \
-        double got_ = (got), want_ = (want), tolerance_ = (tolerance);         \
-        if (!(fabs(got_ - want_) <= tolerance_))                               \
-            fail_msg("%s: got %.9g, want %.9g, tolerance %g", #got, got_,      \
-                     want_, tolerance_);                                       \
-    } while (0)
 
 /* An upright digit in the middle, drawn by an even pen. */
 static void plain(float latent[UH_STROKES_LATENTS])
@@ -84,99 +44,6 @@ static struct moments moments(const double ink[])
         m.yy += ink[k] * dy * dy / m.mass;
     }
     return m;
-}
-
-static void fewer_images_begin_the_larger_set(void **state)
-{
-    struct fixture *f = *state;
-    static const size_t counts[] = {1, 7, 50, 51, 333};
-    for (size_t k = 0; k < sizeof counts / sizeof *counts; k++) {
-        struct uh_dataset set;
-        size_t n = counts[k];
-        uh_strokes("train", n, f->pool, f->arena, &set);
-        assert_int_equal(set.count, n);
-        assert_memory_equal(set.x, f->set.x, n * PIXELS * sizeof *set.x);
-        assert_memory_equal(set.y, f->set.y, n);
-        assert_memory_equal(set.latent, f->set.latent,
-                            n * UH_STROKES_LATENTS * sizeof *set.latent);
-    }
-}
-
-static void threads_change_no_bit(void **state)
-{
-    struct fixture *f = *state;
-    for (size_t threads = 1; threads <= 3; threads += 2) {
-        struct uh_pool *pool = uh_pool_open(threads);
-        struct uh_dataset set;
-        uh_strokes("train", COUNT, pool, f->arena, &set);
-        assert_string_equal(set.digest, f->set.digest);
-        assert_memory_equal(set.latent, f->set.latent,
-                            COUNT * UH_STROKES_LATENTS * sizeof *set.latent);
-        uh_pool_close(&pool);
-    }
-}
-
-static void splits_share_no_image(void **state)
-{
-    struct fixture *f = *state;
-    struct uh_dataset test;
-    uh_strokes("test", 100, f->pool, f->arena, &test);
-    assert_string_equal(test.split, "test");
-    for (size_t i = 0; i < 100; i++)
-        for (size_t j = 0; j < COUNT; j++)
-            assert_true(memcmp(test.x + i * PIXELS, f->set.x + j * PIXELS,
-                               PIXELS * sizeof *test.x));
-}
-
-static void each_block_of_ten_shows_every_class_once(void **state)
-{
-    struct fixture *f = *state;
-    size_t first[10] = {0};
-    for (size_t i = 0; i < COUNT; i += 10) {
-        unsigned seen = 0;
-        for (size_t k = 0; k < 10; k++)
-            seen |= 1u << f->set.y[i + k];
-        assert_int_equal(seen, 1023);
-        first[f->set.y[i]]++;
-    }
-    /* 200 blocks: a class comes first 20 times, deviation 4.2. */
-    for (size_t c = 0; c < 10; c++)
-        assert_in_range(first[c], 3, 37);
-}
-
-static void classes_come_from_the_streams_of_the_header(void **state)
-{
-    struct fixture *f = *state;
-    for (size_t block = 0; block < COUNT / 10; block++) {
-        struct uh_stream s = uh_stream_open("strokes/train/order/%zu", block);
-        uint32_t order[10];
-        uh_stream_permutation(&s, 10, order);
-        for (size_t k = 0; k < 10; k++)
-            assert_int_equal(f->set.y[10 * block + k], order[k]);
-    }
-}
-
-static void pixels_are_bytes_divided_by_255(void **state)
-{
-    struct fixture *f = *state;
-    for (size_t k = 0; k < COUNT * PIXELS; k++) {
-        float byte = rintf(f->set.x[k] * 255);
-        assert_true(byte >= 0 && byte <= 255);
-        assert_true(f->set.x[k] == byte / 255);
-    }
-}
-
-static void digest_is_that_of_bytes_then_labels(void **state)
-{
-    struct fixture *f = *state;
-    uint8_t *bytes = test_malloc(COUNT * PIXELS + COUNT);
-    for (size_t k = 0; k < COUNT * PIXELS; k++)
-        bytes[k] = (uint8_t)rintf(f->set.x[k] * 255);
-    memcpy(bytes + COUNT * PIXELS, f->set.y, COUNT);
-    char hex[65];
-    uh_digest_of(bytes, COUNT * PIXELS + COUNT, hex);
-    test_free(bytes);
-    assert_string_equal(hex, f->set.digest);
 }
 
 static void images_are_their_latents_and_noise(void **state)
@@ -554,21 +421,12 @@ static void linear_classifier_errs_on_more_than_5_percent(void **state)
     assert_true(error > 0.05 && error < 0.25);
 }
 
-/* Stored values, made by this code: they notice a change, they prove nothing.
- * Who changes the set on purpose replaces them, and says so. */
 static void first_1000_images_are_those_of_record(void **state)
 {
-    struct fixture *f = *state;
-    static const char *const record[][2] = {
-        {"train",
-         "2ee36745059e78fd1cdba9ef9a8cc0bab3f2bdb3c413326cf9893d1a420c9267"},
-        {"test",
-         "41caad088ae44cfaa9678ba0e9cfc9b853ce108f6d09f28af8f86e7ce08c2c13"}};
-    for (size_t k = 0; k < 2; k++) {
-        struct uh_dataset set;
-        uh_strokes(record[k][0], 1000, f->pool, f->arena, &set);
-        assert_string_equal(set.digest, record[k][1]);
-    }
+    assert_record(
+        *state,
+        "2ee36745059e78fd1cdba9ef9a8cc0bab3f2bdb3c413326cf9893d1a420c9267",
+        "41caad088ae44cfaa9678ba0e9cfc9b853ce108f6d09f28af8f86e7ce08c2c13");
 }
 
 /* -- raster.h -- */
@@ -668,13 +526,7 @@ static void stroke_is_the_distance_to_a_tapered_line(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(fewer_images_begin_the_larger_set),
-        cmocka_unit_test(threads_change_no_bit),
-        cmocka_unit_test(splits_share_no_image),
-        cmocka_unit_test(each_block_of_ten_shows_every_class_once),
-        cmocka_unit_test(classes_come_from_the_streams_of_the_header),
-        cmocka_unit_test(pixels_are_bytes_divided_by_255),
-        cmocka_unit_test(digest_is_that_of_bytes_then_labels),
+        DRAWN_TESTS,
         cmocka_unit_test(images_are_their_latents_and_noise),
         cmocka_unit_test(ink_of_a_line_is_the_area_of_a_capsule),
         cmocka_unit_test(ink_grows_with_the_width_of_the_pen),
@@ -697,5 +549,5 @@ int main(void)
         cmocka_unit_test(stroke_is_the_distance_to_a_tapered_line),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
-    return cmocka_run_group_tests(tests, set_up, tear_down) ? 1 : 0;
+    return cmocka_run_group_tests(tests, set_up, close_drawn) ? 1 : 0;
 }
