@@ -71,7 +71,7 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-void uh_sort(size_t n, double x[n])
+void uh_sort(size_t n, double *x)
 {
     qsort(x, n, sizeof *x, ascending);
 }

@@ -19,7 +19,7 @@ struct uh_interval {
 double uh_mean(size_t n, const double x[n]);
 
 /* Puts n numbers, none of them NaN, into ascending order. */
-void uh_sort(size_t n, double x[n]);
+void uh_sort(size_t n, double *x);
 
 /* The sample standard deviation (divisor n - 1), two passes; 0 if n is 1. */
 double uh_deviation(size_t n, const double x[n]);
