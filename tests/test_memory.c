@@ -67,7 +67,7 @@
 #define OWN_MALLOC 0
 #endif
 
-enum { EVERY = 300 };
+enum { EVERY = 200 };
 
 /* Seen by the parent, too. */
 struct shared {
