@@ -432,6 +432,9 @@ def arrays_of_other_kinds_are_one_line():
         save_npy(name, shape, values, **more)
         if not refused(run("eval", "n.safetensors", name, "y0.npy"), 1, name):
             return False
+        knots = run("knots", "n.safetensors", "--from", name, "--to", name)
+        if name != "l.npy" and (not refused(knots, 1, name) or "of shape" in knots.stderr):
+            return False
     save_npy("short.npy", [1000, 1], [1])
     return refused(run("eval", "n.safetensors", "short.npy", "y0.npy"), 1, "short.npy") and not os.path.exists(path("y0.npy"))
 
