@@ -2,6 +2,7 @@
 #include "opnorm.h"
 
 #include "die.h"
+#include "eigen.h"
 #include "fmath.h"
 #include "layer_lrn.h"
 #include "layer_norm.h"
@@ -12,8 +13,9 @@
 #include <string.h>
 
 enum {
-    LOOK = 4,    /* steps between two looks at the bounds */
-    ROUNDS = 12, /* start vectors that are drawn at most */
+    LOOK = 2,    /* steps between two looks at the bounds, */
+    PLAN = 8,    /* and at what taking vectors out would gain */
+    ROUNDS = 12, /* draws at most */
     SMALL = 1024 /* sides of a map that is formed after all */
 };
 
@@ -21,16 +23,11 @@ static const double default_tolerance = 1e-6, default_failure = 1e-9;
 static const double most_failure = 0.01;
 static const size_t default_steps = 2000;
 
-/* Ritz vectors have converged when their residuals together are so small,
- * relatively. */
-static const double settled_at = 5e-5;
+/* Of the steps done, so many may have brought the end no nearer. */
+static const double patience = 0.1;
 
-/* With a relative gap below the top, the next run takes about price / sqrt(gap)
- * steps; vectors are taken out once this one has taken so much of that. */
-static const double price = 13, patience = 0.6;
-
-/* A gap that rounding leaves too little of. */
-static const double least_gap = 0.002;
+/* Less of an eigenvector than 1 / hidden of the usual is rare. */
+static const double hidden = 10;
 
 static size_t least(size_t a, size_t b)
 {
@@ -201,154 +198,299 @@ struct search {
     const struct uh_layer *layer;
     const struct uh_map *map;
     struct uh_arena *arena;
+    size_t used;                          /* steps, of all rounds */
+    size_t runs;                          /* of the newest round */
+    struct uh_krylov run[UH_OPNORM_RUNS]; /* the first is cleared of itself */
     double delta;
-    size_t used;          /* steps, of all runs */
-    struct uh_krylov run; /* the newest */
     size_t known;
     double *out[UH_KRYLOV_KNOWN];
     double best;    /* largest Ritz value, */
     double *vector; /* and its vector, (map's in) */
 };
 
-/* Takes note of the newest run's top. */
+/* Any round may be the one that ends the search; all together may fail with
+ * the probability that was asked for. */
+static double share_of(double failure, int round)
+{
+    return ldexp(failure, -1 - round);
+}
+
+/* What each of so many independent vectors may fail with, where it takes all
+ * of them to fail. */
+static double each_of(double failure, size_t runs)
+{
+    return runs == 2 ? sqrt(failure) * (1 - 4 * UH_UNIT) : failure;
+}
+
+/* Takes note of the newest round's top. */
 static void note_top(struct search *q)
 {
-    struct uh_krylov *r = &q->run;
-    const double value = uh_krylov_value(r, 0);
-    if (value > q->best || !q->vector) {
-        double *s = uh_arena_alloc(q->arena, r->steps, sizeof *s);
-        uh_krylov_vectors(r, 1, &value, s);
-        uh_krylov_combine(r, s);
-        q->vector = uh_arena_alloc_raw(q->arena, r->dim, sizeof *q->vector);
-        memcpy(q->vector, r->w, r->dim * sizeof *q->vector);
-        q->best = value;
-    }
-}
-
-/* The tau of which a refutation gives what is asked; 0: there is none. */
-static double target(const struct search *q, double best)
-{
-    const struct uh_krylov *r = &q->run;
-    const double most = 1 + 0.999 * q->s.tolerance, lambda = best * most * most;
-    if (lambda <= r->inside) {
-        return 0;
-    }
-    return lambda - r->across / (lambda - r->inside) * r->across * (1 + 1e-9);
-}
-
-/* How many of the largest Ritz vectors have converged, and their coordinates;
- * 0 where waiting for more pays. */
-static size_t settled(const struct search *q, double top, double **s)
-{
-    const struct uh_krylov *r = &q->run;
-    const size_t room = least(UH_KRYLOV_KNOWN - q->known, r->steps);
-    double value[UH_KRYLOV_KNOWN + 1];
-    const double last = r->beta[r->steps - 1], limit = settled_at * top;
-    size_t count = 0, tried = 0;
-    *s = uh_arena_alloc(q->arena, room * r->steps, sizeof **s);
-    while (count == tried && tried < room) {
-        const size_t before = tried;
-        tried = least(room, 2 * tried + 1);
-        for (size_t i = before; i < tried; i++) {
-            value[i] = uh_krylov_value(r, i);
+    for (size_t i = 0; i < q->runs; i++) {
+        struct uh_krylov *r = &q->run[i];
+        const double value = uh_krylov_value(r, 0);
+        if (value > q->best || !q->vector) {
+            double *s = uh_arena_alloc(q->arena, r->steps, sizeof *s);
+            uh_krylov_vectors(r, 1, &value, s);
+            uh_krylov_combine(r, s);
+            q->vector =
+                uh_arena_alloc_raw(q->arena, r->dim, sizeof *q->vector);
+            memcpy(q->vector, r->w, r->dim * sizeof *q->vector);
+            q->best = value;
         }
-        uh_krylov_vectors(r, tried, value, *s);
-        double sum = 0;
-        for (count = 0; count < tried; count++) {
-            const double end = last * (*s)[(count + 1) * r->steps - 1];
-            sum += end * end;
-            if (sum > limit * limit) {
-                break;
+    }
+}
+
+/* The largest eigenvalue that what is asked for allows. */
+static double goal(const struct search *q)
+{
+    double best = q->best;
+    for (size_t i = 0; i < q->runs; i++) {
+        best = fmax(best, uh_krylov_value(&q->run[i], 0));
+    }
+    const double most = 1 + 0.999 * q->s.tolerance;
+    return best * most * most;
+}
+
+static int all_refute(const struct search *q)
+{
+    const double lambda = goal(q);
+    for (size_t i = 0; i < q->runs; i++) {
+        const double tau = uh_krylov_beside(&q->run[i], lambda);
+        if (!uh_krylov_refutes(&q->run[i], q->delta, tau)) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* Steps until tau is refuted where the spectrum goes up to top: the Lanczos
+ * polynomial is about that of Chebyshev, cosh(2 k arsinh(sqrt(x))). */
+static double steps_until(double delta, double tau, double top)
+{
+    if (!(tau > top)) {
+        return (double)INFINITY;
+    }
+    const double x = tau / top - 1;
+    return uh_log(4 / delta) / (2 * uh_log(sqrt(x) + sqrt(1 + x)));
+}
+
+/* What the end would cost, in steps of one vector, if so many Ritz vectors of
+ * the first run, count of coordinates s, were taken out now.  An eigenvalue that
+ * the run has hardly seen may lie above a Ritz value by `hidden` residuals:
+ * further away the Lanczos polynomial would have shown it. */
+struct plan {
+    double cost;
+    size_t count;
+    double *s;
+};
+
+static struct plan plan_of(const struct search *q, int round)
+{
+    const struct uh_krylov *r = &q->run[0];
+    const size_t room = least(UH_KRYLOV_KNOWN - q->known, r->steps);
+    const double lambda = goal(q), last = r->beta[r->steps - 1];
+    const double share = share_of(q->s.failure, round + 1);
+    const double delta =
+        uh_krylov_delta(r->dim, each_of(share, UH_OPNORM_RUNS));
+    double value[UH_KRYLOV_KNOWN], rho[UH_KRYLOV_KNOWN];
+    double tau = uh_krylov_beside(r, lambda), far = 0;
+    struct plan best = {.cost = (double)INFINITY};
+    best.s = uh_arena_alloc(q->arena, room * r->steps, sizeof *best.s);
+    for (size_t i = 0; i < room; i++) {
+        value[i] = uh_krylov_value(r, i);
+    }
+    uh_krylov_vectors(r, room, value, best.s);
+    for (size_t i = 0; i < room; i++) {
+        rho[i] = fabs(last * best.s[(i + 1) * r->steps - 1]);
+    }
+    for (size_t i = 0; i + 1 < room && lambda > value[i]; i++) {
+        tau -= rho[i] / (lambda - value[i]) * rho[i] * (1 + 1e-3);
+        far = fmax(far, rho[i]);
+        const double next = value[i + 1] + hidden * rho[i + 1];
+        if (hidden * far > value[i] - value[i + 1]) {
+            continue;
+        }
+        const double top =
+            fmax(fmin(next, value[i]), 0x1p-40 * lambda);
+        const double cost =
+            UH_OPNORM_RUNS * steps_until(delta, tau, top) + (double)(i + 1);
+        if (cost < best.cost) {
+            best.cost = cost;
+            best.count = i + 1;
+        }
+    }
+    return best;
+}
+
+/* Turns Y so that Y'SY is diagonal. */
+static void turn(struct search *q)
+{
+    const size_t m = q->known, n = uh_map_in(q->map);
+    struct uh_arena *own = uh_arena_new();
+    double *h = uh_arena_alloc(own, m * m, sizeof *h);
+    double *by = uh_arena_alloc(own, m * m, sizeof *by);
+    double *z = uh_arena_alloc_raw(own, n, sizeof *z);
+    double *y = uh_arena_alloc_raw(own, uh_map_out(q->map), sizeof *y);
+    double *turned = uh_arena_alloc(own, uh_size_mul(m, n), sizeof *turned);
+    for (size_t i = 0; i < m; i++) {
+        uh_map_gram(q->map, q->out[i], y, z);
+        for (size_t k = 0; k <= i; k++) {
+            h[i * m + k] = h[k * m + i] = uh_dot(n, q->out[k], z);
+        }
+    }
+    uh_eigen_symmetric(m, h, by);
+    for (size_t i = 0; i < m; i++) {
+        for (size_t k = 0; k < m; k++) {
+            for (size_t j = 0; j < n; j++) {
+                turned[i * n + j] += by[k * m + i] * q->out[k][j];
             }
         }
     }
-    const double next = count < r->steps ? uh_krylov_value(r, count) : 0;
-    const double gap = 1 - next / top;
-    const int pays = (double)r->steps >= patience * price / sqrt(fabs(gap));
-    return last == 0 || (gap > least_gap && pays) ? count : 0;
+    for (size_t i = 0; i < m; i++) {
+        memcpy(q->out[i], turned + i * n, n * sizeof *turned);
+    }
+    uh_arena_free(&own);
 }
 
-static void take_out(struct search *q, size_t count, const double *s)
+static void take_out(struct search *q, const struct plan *plan)
 {
-    struct uh_krylov *r = &q->run;
-    for (size_t i = 0; i < count; i++) {
-        uh_krylov_combine(r, s + i * r->steps);
+    struct uh_krylov *r = &q->run[0];
+    const int first = q->known == 0;
+    for (size_t i = 0; i < plan->count; i++) {
+        uh_krylov_combine(r, plan->s + i * r->steps);
         double *y = uh_arena_alloc_raw(q->arena, r->dim, sizeof *y);
         memcpy(y, r->w, r->dim * sizeof *y);
         q->out[q->known++] = y;
+    }
+    if (!first) {
+        turn(q);
     }
 }
 
 enum end { PROVED, TAKEN, GIVEN_UP };
 
-/* Steps until the bound is proved, or vectors are ready to be taken out. */
+/* Whether the plan is better than going on.  The first round goes on as long
+ * as the plans get better by more than the steps cost. */
+static int takes(const struct search *q, int round, int more,
+                 const struct plan *plan, double *least_total)
+{
+    const struct uh_krylov *r = &q->run[0];
+    if (plan->cost == (double)INFINITY) {
+        return 0;
+    }
+    if (!more) {
+        return 1;
+    }
+    const double done = (double)r->steps;
+    if (round) {
+        const double tau = uh_krylov_beside(r, goal(q));
+        const double all = steps_until(q->delta, tau, uh_krylov_value(r, 0));
+        return UH_OPNORM_RUNS * fmax(0, all - done) > 1.25 * plan->cost;
+    }
+    *least_total = fmin(*least_total, done + plan->cost);
+    return done + plan->cost > *least_total + patience * done ||
+           plan->cost < patience * done;
+}
+
+/* Steps until the bound is proved, or vectors are taken out. */
 static enum end iterate(struct search *q, int round)
 {
-    struct uh_krylov *r = &q->run;
     const int upper = q->s.bounds & UH_OPNORM_UPPER;
-    double before = 0;
+    double before = 0, least_total = (double)INFINITY;
     int more = 1;
-    while (more) {
-        more = uh_krylov_step(r);
+    for (size_t step = 1; more; step++) {
+        more = uh_krylov_step(q->run, q->runs);
         q->used++;
-        if (more && r->steps % LOOK) {
+        if (more && step % LOOK) {
+            continue;
+        }
+        if (!upper) {
+            const double value = uh_krylov_value(&q->run[0], 0);
+            if (step % (2 * LOOK) == 0) {
+                if (value - before <= 0.1 * q->s.tolerance * value) {
+                    return PROVED;
+                }
+                before = value;
+            }
+            continue;
+        }
+        if (all_refute(q)) {
+            return PROVED;
+        }
+        if (more && step % PLAN) {
             continue;
         }
         const struct uh_mark mark = uh_arena_open(q->arena);
-        const double value = uh_krylov_value(r, 0);
-        const double top = fmax(value, q->best);
-        double *s = NULL;
-        if (!upper) {
-            if (value - before <= 0.1 * q->s.tolerance * value) {
-                return PROVED;
-            }
-        } else if (uh_krylov_refutes(r, q->delta, target(q, top))) {
-            return PROVED;
-        } else if (!round || value > target(q, top) * (1 - least_gap)) {
-            const size_t count = settled(q, top, &s);
-            if (count > 0) {
-                note_top(q);
-                take_out(q, count, s);
-                return TAKEN;
-            }
+        const struct plan plan = plan_of(q, round);
+        if (takes(q, round, more, &plan, &least_total)) {
+            note_top(q);
+            take_out(q, &plan);
+            return TAKEN;
         }
-        before = value;
         uh_arena_release(q->arena, mark);
     }
     return GIVEN_UP;
 }
 
-/* The name of the stream of a round. */
-static const char *round_name(const char *stream, int round,
-                              struct uh_arena *arena)
+/* The name of the stream of a round's run. */
+static const char *run_name(const char *stream, int round, size_t run,
+                            struct uh_arena *arena)
 {
-    return round ? uh_arena_format(arena, "%s/again/%d", stream, round)
+    return round ? uh_arena_format(arena, "%s/again/%d/%zu", stream, round, run)
                  : uh_arena_text(arena, stream);
 }
 
-static void keep_run(const struct search *q, const char *stream,
+static void keep_run(const struct search *q, size_t i, const char *stream,
                      struct uh_opnorm *out)
 {
-    const struct uh_krylov *r = &q->run;
+    const struct uh_krylov *r = &q->run[i];
     double **known = uh_arena_alloc(q->arena, r->known, sizeof *known);
-    memcpy(known, q->out, r->known * sizeof *known);
-    out->run = (struct uh_lanczos){.stream = stream,
-                                   .dim = r->dim,
-                                   .steps = r->steps,
-                                   .alpha = r->alpha,
-                                   .beta = r->beta,
-                                   .basis = (const double *const *)r->basis,
-                                   .known = r->known,
-                                   .out = (const double *const *)known};
+    memcpy(known, r->out, r->known * sizeof *known);
+    out->run[i] = (struct uh_lanczos){.stream = stream,
+                                      .dim = r->dim,
+                                      .steps = r->steps,
+                                      .alpha = r->alpha,
+                                      .beta = r->beta,
+                                      .basis = (const double *const *)r->basis,
+                                      .known = r->known,
+                                      .out = (const double *const *)known};
 }
 
-/* The bound of the norm that a run proves. */
-static double proved_by(const struct uh_krylov *r, double delta)
+/* The bound of the norm that the runs prove, if one vector at least is not as
+ * rare as delta. */
+static double proved_by(const struct uh_krylov run[], size_t count,
+                        double delta)
 {
-    const double simple = uh_map_simple(r->map);
-    const double tau =
-        uh_krylov_least(r, delta, uh_krylov_value(r, 0), 4 * simple * simple);
-    return sqrt(uh_krylov_whole(r, tau)) * (1 + 2 * UH_UNIT);
+    const double simple = uh_map_simple(run[0].map);
+    double bound = 0;
+    for (size_t i = 0; i < count; i++) {
+        const double tau = uh_krylov_least(
+            &run[i], delta, uh_krylov_value(&run[i], 0), 4 * simple * simple);
+        bound = fmax(bound, uh_krylov_whole(&run[i], tau));
+    }
+    return sqrt(bound) * (1 + 2 * UH_UNIT);
+}
+
+/* Draws and begins a round: one vector, later two.  0: nothing is left. */
+static int begin(struct search *q, int round, const char *stream, size_t most,
+                 const char *name[], size_t size)
+{
+    q->runs = round ? UH_OPNORM_RUNS : 1;
+    q->delta = uh_krylov_delta(
+        uh_map_in(q->map),
+        each_of(share_of(q->s.failure, round), q->runs));
+    for (size_t i = 0; i < q->runs; i++) {
+        name[i] = run_name(stream, round, i, q->arena);
+        q->run[i] = i == 0 ? uh_krylov_open(q->map, most, q->known, q->out,
+                                            q->arena)
+                           : uh_krylov_twin(&q->run[0]);
+        q->run[i].clears = i == 0;
+        if (!uh_krylov_start(&q->run[i],
+                             drawn(q->map, size, name[i], q->arena))) {
+            return 0;
+        }
+    }
+    return 1;
 }
 
 /* Draws, iterates, takes out, until the bound is proved. */
@@ -356,24 +498,23 @@ static void search(struct search *q, const char *stream, struct uh_opnorm *out)
 {
     enum end end = TAKEN;
     for (int round = 0; round < ROUNDS && end == TAKEN; round++) {
-        const char *name = round_name(stream, round, q->arena);
         const size_t most = least(q->s.steps - q->used, uh_map_in(q->map) + 8);
-        if (most == 0) {
-            return;
-        }
-        q->run = uh_krylov_open(q->map, most, q->known, q->out, q->arena);
-        if (!uh_krylov_start(&q->run,
-                             drawn(q->map, out->dim, name, q->arena))) {
+        const char *name[UH_OPNORM_RUNS];
+        if (most == 0 || !begin(q, round, stream, most, name, out->dim)) {
             return;
         }
         end = iterate(q, round);
         note_top(q);
-        keep_run(q, name, out);
+        out->runs = q->runs;
+        out->share = share_of(q->s.failure, round);
+        for (size_t i = 0; i < q->runs; i++) {
+            keep_run(q, i, name[i], out);
+        }
     }
     if (!(q->s.bounds & UH_OPNORM_UPPER)) {
         return;
     }
-    out->upper = proved_by(&q->run, q->delta);
+    out->upper = proved_by(q->run, q->runs, q->delta);
     out->failure = q->s.failure;
 }
 
@@ -432,8 +573,7 @@ struct uh_opnorm uh_opnorm_named(const struct uh_layer *layer,
     struct search q = {.s = s,
                        .layer = layer,
                        .map = map,
-                       .arena = arena,
-                       .delta = uh_krylov_delta(uh_map_in(map), s.failure)};
+                       .arena = arena};
     search(&q, stream, &out);
     conclude(&q, &out);
     if (s.bounds & UH_OPNORM_PROVED) {
@@ -491,16 +631,17 @@ struct uh_opnorm uh_opnorm_from(const struct uh_layer *layer,
     struct uh_arena *own = uh_arena_new();
     const struct uh_map *map = uh_map_of(layer, scale, 1, pool, own);
     struct uh_opnorm out = unknown(layer);
-    struct search q = {.layer = layer, .map = map, .arena = arena};
-    q.run = uh_krylov_open(map, steps, 0, NULL, arena);
-    double *x = uh_arena_alloc_raw(arena, q.run.dim, sizeof *x);
+    struct search q = {.layer = layer, .map = map, .arena = arena, .runs = 1};
+    q.run[0] = uh_krylov_open(map, steps, 0, NULL, arena);
+    double *x = uh_arena_alloc_raw(arena, q.run[0].dim, sizeof *x);
     uh_map_import(map, start, x);
-    UH_REQUIRE(uh_krylov_start(&q.run, x), "a start vector of zeros");
-    while (uh_krylov_step(&q.run)) {
+    UH_REQUIRE(uh_krylov_start(&q.run[0], x), "a start vector of zeros");
+    while (uh_krylov_step(q.run, 1)) {
     }
     note_top(&q);
     conclude(&q, &out);
-    keep_run(&q, NULL, &out);
+    out.runs = 1;
+    keep_run(&q, 0, NULL, &out);
     uh_arena_free(&own);
     return out;
 }
@@ -536,25 +677,40 @@ static enum uh_status measure_again(struct uh_krylov *r,
     return UH_OK;
 }
 
-static enum uh_status check_run(const struct uh_map *map, const double *start,
-                                const struct uh_lanczos *run, double upper,
-                                double failure, struct uh_arena *own,
-                                struct uh_error *error)
+static enum uh_status repeat(const struct uh_map *map, size_t size,
+                             const struct uh_lanczos *run, struct uh_krylov *r,
+                             struct uh_arena *own, struct uh_error *error)
 {
-    double *out[UH_KRYLOV_KNOWN];
+    double **out = uh_arena_alloc(own, run->known, sizeof *out);
     for (size_t i = 0; i < run->known; i++) {
         out[i] = (double *)(size_t)run->out[i];
     }
-    struct uh_krylov r = uh_krylov_open(map, run->steps, run->known, out, own);
-    if (run->dim != r.dim || !uh_krylov_start(&r, start) ||
-        memcmp(r.basis[0], run->basis[0], r.dim * sizeof *start) != 0) {
+    const double *start = drawn(map, size, run->stream, own);
+    *r = uh_krylov_open(map, run->steps, run->known, out, own);
+    if (run->dim != r->dim || !uh_krylov_start(r, start) ||
+        memcmp(r->basis[0], run->basis[0], r->dim * sizeof *start) != 0) {
         return refuse(error, "the first vector that the stream draws");
     }
-    const enum uh_status status = measure_again(&r, run, error);
-    if (status) {
-        return status;
+    return measure_again(r, run, error);
+}
+
+static enum uh_status check_runs(const struct uh_layer *layer,
+                                 const struct uh_map *map, size_t count,
+                                 const struct uh_lanczos run[], double upper,
+                                 double failure, struct uh_arena *own,
+                                 struct uh_error *error)
+{
+    struct uh_krylov r[UH_OPNORM_RUNS];
+    for (size_t i = 0; i < count; i++) {
+        const enum uh_status status = repeat(map, uh_shape_size(layer->in),
+                                             &run[i], &r[i], own, error);
+        if (status) {
+            return status;
+        }
     }
-    if (!(proved_by(&r, uh_krylov_delta(r.dim, failure)) <= upper)) {
+    const double delta =
+        uh_krylov_delta(uh_map_in(map), each_of(failure, count));
+    if (!(proved_by(r, count, delta) <= upper)) {
         return uh_fail(error, UH_BAD_INPUT,
                        "run: expected a proof that the norm is below %.17g, "
                        "found none",
@@ -564,20 +720,25 @@ static enum uh_status check_run(const struct uh_map *map, const double *start,
 }
 
 enum uh_status uh_opnorm_check(const struct uh_layer *layer, const float *scale,
-                               const struct uh_lanczos *run, double upper,
-                               double failure, struct uh_pool *pool,
-                               struct uh_error *error)
+                               size_t count, const struct uh_lanczos run[],
+                               double upper, double failure,
+                               struct uh_pool *pool, struct uh_error *error)
 {
-    if (!run->stream || run->steps == 0 || run->known > UH_KRYLOV_KNOWN ||
-        !(failure <= most_failure)) {
-        return refuse(error, "the stream that drew the first vector");
+    if (count < 1 || count > UH_OPNORM_RUNS || !(failure <= most_failure)) {
+        return refuse(error, "one run or two, and a small probability");
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (!run[i].stream || run[i].steps == 0 ||
+            run[i].known > UH_KRYLOV_KNOWN ||
+            (i > 0 && strcmp(run[i].stream, run[0].stream) == 0)) {
+            return refuse(error,
+                          "a stream of its own that drew the first vector");
+        }
     }
     struct uh_arena *own = uh_arena_new();
     const struct uh_map *map = uh_map_of(layer, scale, 0, pool, own);
-    const double *start =
-        drawn(map, uh_shape_size(layer->in), run->stream, own);
     const enum uh_status status =
-        check_run(map, start, run, upper, failure, own, error);
+        check_runs(layer, map, count, run, upper, failure, own, error);
     uh_arena_free(&own);
     return status;
 }

@@ -80,7 +80,8 @@ enum {
     UH_OPNORM_UPPER = 2,
     UH_OPNORM_PROVED = 4,
     UH_OPNORM_ALL = 7,
-    UH_OPNORM_FACTOR = 4096 /* largest dense side that is factored */
+    UH_OPNORM_FACTOR = 4096, /* largest dense side that is factored */
+    UH_OPNORM_RUNS = 2       /* that may prove a bound together */
 };
 
 struct uh_opnorm_options {
@@ -117,7 +118,9 @@ struct uh_opnorm {
     double failure;        /* of upper; 0 where upper is upper_proved */
     size_t dim;            /* entries of vector: the layer's input */
     const double *vector;  /* (dim), or NULL; gain at least lower */
-    struct uh_lanczos run; /* steps 0 where there was none */
+    size_t runs;           /* that prove upper; 0: there was none */
+    double share;          /* of the failure that is theirs */
+    struct uh_lanczos run[UH_OPNORM_RUNS];
 };
 
 /* The norm of one layer (of a batchnorm: at rest).  relu, tanh, softplus 1,
@@ -145,13 +148,13 @@ struct uh_opnorm uh_opnorm_from(const struct uh_layer *layer,
                                 size_t steps, struct uh_pool *pool,
                                 struct uh_arena *arena);
 
-/* Whether the run proves that the norm is less than upper, except with that
- * probability over its stream: the first vector is drawn again, every
+/* Whether the runs prove that the norm is less than upper, except with that
+ * probability over their streams: the first vectors are drawn again, every
  * coefficient finite, every residual measured again.  UH_OK or UH_BAD_INPUT
  * with one line. */
 UH_MUST_USE enum uh_status
-uh_opnorm_check(const struct uh_layer *layer, const float *scale,
-                const struct uh_lanczos *run, double upper, double failure,
+uh_opnorm_check(const struct uh_layer *layer, const float *scale, size_t runs,
+                const struct uh_lanczos run[], double upper, double failure,
                 struct uh_pool *pool, struct uh_error *error);
 
 /* All layers and the whole.  A batchnorm behind a dense or conv layer is

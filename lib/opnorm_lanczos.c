@@ -42,12 +42,44 @@ double uh_krylov_delta(size_t dim, double failure)
     return failure / fmax(1, root) * (1 - 1e-9) - start_error;
 }
 
-/* The larger eigenvalue of [a, rho; rho, tau], rounded up. */
+/* The tau of which lambda is the largest eigenvalue of the arrow with a_i,
+ * tau on its diagonal and rho_i beside tau; rounded down.  0: there is none. */
+double uh_krylov_beside(const struct uh_krylov *r, double lambda)
+{
+    double tau = lambda;
+    for (size_t i = 0; i < r->known; i++) {
+        const double apart = (lambda - r->top[i]) * (1 - 4 * UH_UNIT);
+        if (!(apart > 0)) {
+            return 0;
+        }
+        const double less = r->rho[i] / apart * r->rho[i];
+        tau -= less * (1 + 4 * UH_UNIT);
+        tau -= UH_UNIT * lambda;
+    }
+    return fmax(0, tau);
+}
+
+/* That lambda, rounded up: it increases with tau. */
 double uh_krylov_whole(const struct uh_krylov *r, double tau)
 {
-    const double half = (r->inside - tau) / 2, sum = (r->inside + tau) / 2;
-    return (sum + sqrt(half * half + r->across * r->across)) *
-           (1 + 8 * UH_UNIT);
+    if (!isfinite(tau)) {
+        return (double)INFINITY;
+    }
+    double low = fmax(tau, r->inside), high = low + r->across;
+    while (uh_krylov_beside(r, high) < tau) {
+        high += (r->across + UH_UNIT * high) * 2;
+    }
+    for (;;) {
+        const double middle = low + (high - low) / 2;
+        if (middle <= low || middle >= high) {
+            return high;
+        }
+        if (uh_krylov_beside(r, middle) < tau) {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
 }
 
 /* g holds lower bounds of |y'v_j|, back upper bounds of b_{j-1} g_{j-1} / g_j.
@@ -437,28 +469,51 @@ int uh_krylov_start(struct uh_krylov *r, const double *vector)
     return 1;
 }
 
-int uh_krylov_step(struct uh_krylov *r)
+/* z holds the product with the newest vector. */
+static void advance(struct uh_krylov *r)
 {
     const size_t j = r->steps;
-    uh_map_gram(r->map, r->basis[j], r->y, r->z);
     each_part(r, measure_newest);
     r->alpha[j] = summed(r, 0);
     each_part(r, subtract_newest);
-    double left = orthogonalize(r, j % PERIOD < PERIOD - 2 ? 0 : j + 1);
+    const int clears = r->clears && j % PERIOD >= PERIOD - 2;
+    double left = orthogonalize(r, clears ? j + 1 : 0);
     const double size =
         fabs(r->alpha[j]) + (j ? r->beta[j - 1] : 0) + r->alpha[0] + r->inside;
     if (left < again_below * size) {
         left = orthogonalize(r, j + 1);
         left = orthogonalize(r, j + 1); /* twice is enough */
     }
-    const int goes_on = left > noise_level * size;
-    r->beta[j] = goes_on ? left : 0;
+    r->ended = !(left > noise_level * size);
+    r->beta[j] = r->ended ? 0 : left;
     r->scale = r->beta[j];
     r->basis[j + 1] = uh_arena_alloc_raw(r->arena, r->dim, sizeof(double));
     r->steps = j + 1;
     each_part(r, divide);
     uh_krylov_measure(r, j);
-    return goes_on && r->steps < r->most;
+    r->ended = r->ended || r->steps >= r->most;
+}
+
+int uh_krylov_step(struct uh_krylov run[], size_t count)
+{
+    const double *x[UH_MAP_VECTORS] = {NULL};
+    double *y[UH_MAP_VECTORS] = {NULL}, *z[UH_MAP_VECTORS] = {NULL};
+    size_t at[UH_MAP_VECTORS], going = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (!run[i].ended) {
+            x[going] = run[i].basis[run[i].steps];
+            y[going] = run[i].y;
+            z[going] = run[i].z;
+            at[going++] = i;
+        }
+    }
+    uh_map_grams(run[0].map, going, x, y, z);
+    int more = 0;
+    for (size_t i = 0; i < going; i++) {
+        advance(&run[at[i]]);
+        more = more || !run[at[i]].ended;
+    }
+    return more;
 }
 
 static void combine(void *context, size_t index, struct uh_pool *serial)
@@ -480,79 +535,75 @@ void uh_krylov_combine(struct uh_krylov *r, const double *s)
 
 /* -- what is taken out -------------------------------------------------------- */
 
-/* Nearly the least bound of the largest eigenvalue of a small symmetric matrix
- * that a factorization proves. */
-static double top_of(const struct uh_krylov *r, size_t n, double *h)
+/* z = S y_i, and all of Y's dots with it; how long it was. */
+static double product_of_known(struct uh_krylov *r, size_t i)
 {
-    struct uh_arena *scratch = uh_pool_scratch(uh_map_pool(r->map));
-    const struct uh_mark mark = uh_arena_open(scratch);
-    double *room = uh_arena_alloc(scratch, uh_below_room(n), sizeof *room);
-    double low = 0, high = 0, slack = 0, bound = (double)INFINITY;
-    for (size_t i = 0; i < n; i++) {
-        low = fmax(low, h[i * n + i]);
-    }
-    high = low * (1 + 1e-12);
-    for (int pass = 0; pass < 120 && high > low * (1 + 1e-14); pass++) {
-        if (uh_below(r->kernel, uh_map_pool(r->map), n, h, high, room,
-                     &slack)) {
-            bound = high + slack;
-            high = low + (high - low) / 2;
-        } else if (isfinite(bound)) {
-            low = high;
-            high = (high + bound) / 2;
-        } else {
-            high = low + 4 * (high - low);
-        }
-    }
-    uh_arena_release(scratch, mark);
-    return bound;
+    uh_map_gram(r->map, r->out[i], r->y, r->z);
+    each_part(r, project_product);
+    return uh_opnorm_length(r->kernel, r->dim, r->z);
 }
 
-/* With H = Y'SY, R = S Y - Y H and Y'Y = I + E: |PSY| <= |R| / sqrt(1 - |E|),
- * and the largest eigenvalue within the span of Y is at most H's divided by
- * 1 - |E|. */
+/* With S Y = Y T + R, T diagonal, Y'Y = I + E and x = Y z + u, u beside Y,
+ *     x'Sx <= z'(Y'SY)z + 2 sum |z_i| |R_i| |u| + tau |u|^2,
+ *     x'x  >= (1 - |E|) |z|^2 + |u|^2,
+ * so the arrow of a_i = (T_i + |Y'SY - T|) / (1 - |E|) and |R_i| / (1 - |E|),
+ * which is more than its root, is above. */
 static void measure_known(struct uh_krylov *r)
 {
     const double error = uh_opnorm_length_error(r->dim);
-    const size_t m = r->known;
+    const double count = (double)r->known;
     const double product = uh_map_gram_error(r->map) * uh_map_absolute(r->map) *
-                           uh_map_simple(r->map);
-    double apart = 0, residual = 0, largest = 0;
-    struct uh_arena *scratch = uh_pool_scratch(uh_map_pool(r->map));
-    const struct uh_mark mark = uh_arena_open(scratch);
-    double *h = uh_arena_alloc(scratch, m * m, sizeof *h);
-    for (size_t i = 0; i < m; i++) {
+                           uh_map_simple(r->map) * unit;
+    double apart = 0, beside = 0, longest = 0;
+    for (size_t i = 0; i < r->known; i++) {
         memcpy(r->z, r->out[i], r->dim * sizeof *r->z);
         each_part(r, project_product);
-        for (size_t k = 0; k < m; k++) {
+        for (size_t k = 0; k < r->known; k++) {
             const double e = summed(r, k) - (i == k);
             apart += e * e;
         }
-        uh_map_gram(r->map, r->out[i], r->y, r->z);
-        each_part(r, project_product);
-        for (size_t k = 0; k < m; k++) {
-            h[i * m + k] = summed(r, k);
-            largest = fmax(largest, fabs(h[i * m + k]));
+        const double length = product_of_known(r, i);
+        longest = fmax(longest, length);
+        r->top[i] = summed(r, i);
+        for (size_t k = 0; k < r->known; k++) {
+            beside += k == i ? 0 : summed(r, k) * summed(r, k);
         }
-        for (size_t k = 0; k < m; k++) {
-            for (size_t at = 0; at < r->dim; at += PART) {
-                r->kernel->subtract(least(PART, r->dim - at), h[i * m + k],
-                                    r->out[k] + at, r->z + at);
-            }
+        for (size_t at = 0; at < r->dim; at += PART) {
+            r->kernel->subtract(least(PART, r->dim - at), r->top[i],
+                                r->out[i] + at, r->z + at);
         }
-        const double norm = uh_opnorm_length(r->kernel, r->dim, r->z);
-        residual += norm * norm;
+        r->rho[i] = uh_opnorm_length(r->kernel, r->dim, r->z) * (1 + error) +
+                    product + 4 * UH_UNIT * length;
     }
-    const double count = (double)m;
     const double e = (sqrt(apart) + count * error) * (1 + 1e-6);
-    const double rounding =
-        count * (product + (count + 4) * UH_UNIT * largest) * 1.01;
     UH_REQUIRE(e < 0.5, "vectors that are not orthonormal: %g", e);
-    r->across = (sqrt(residual) + rounding) / sqrt(1 - e) * (1 + 1e-6);
-    const double dots = count * error * largest * 2;
-    r->inside =
-        (top_of(r, m, h) + dots + rounding) / (1 - e) * (1 + 8 * UH_UNIT);
-    uh_arena_release(scratch, mark);
+    const double off =
+        (sqrt(beside) + count * (error * longest * 1.01 + product)) *
+        (1 + 1e-6);
+    double square = 0;
+    for (size_t i = 0; i < r->known; i++) {
+        r->top[i] = (r->top[i] + off) / (1 - e) * (1 + 8 * UH_UNIT);
+        r->rho[i] *= (1 + 1e-9) / (1 - e);
+        r->inside = fmax(r->inside, r->top[i]);
+        square += r->rho[i] * r->rho[i];
+    }
+    r->across = sqrt(square) * (1 + 1e-9);
+}
+
+static void make_room(struct uh_krylov *r)
+{
+    struct uh_arena *arena = r->arena;
+    r->alpha = uh_arena_alloc(arena, r->most, sizeof *r->alpha);
+    r->beta = uh_arena_alloc(arena, r->most, sizeof *r->beta);
+    r->residual = uh_arena_alloc(arena, r->most, sizeof *r->residual);
+    r->leak = uh_arena_alloc(arena, r->most + 1, sizeof *r->leak);
+    r->basis = uh_arena_alloc(arena, r->most + 1, sizeof *r->basis);
+    r->mix = uh_arena_alloc(arena, r->known + r->most + 1, sizeof *r->mix);
+    r->y = uh_arena_alloc_raw(arena, uh_map_out(r->map), sizeof *r->y);
+    r->z = uh_arena_alloc_raw(arena, r->dim, sizeof *r->z);
+    r->w = uh_arena_alloc_raw(arena, r->dim, sizeof *r->w);
+    r->sum = uh_arena_alloc_raw(
+        arena, uh_size_mul(parts_of(r->dim), r->columns), sizeof *r->sum);
 }
 
 struct uh_krylov uh_krylov_open(const struct uh_map *map, size_t most,
@@ -566,20 +617,18 @@ struct uh_krylov uh_krylov_open(const struct uh_map *map, size_t most,
                           .most = most,
                           .known = known,
                           .out = out,
+                          .clears = 1,
                           .columns = known + most + 4};
-    r.alpha = uh_arena_alloc(arena, most, sizeof *r.alpha);
-    r.beta = uh_arena_alloc(arena, most, sizeof *r.beta);
-    r.residual = uh_arena_alloc(arena, most, sizeof *r.residual);
-    r.leak = uh_arena_alloc(arena, most + 1, sizeof *r.leak);
-    r.basis = uh_arena_alloc(arena, most + 1, sizeof *r.basis);
-    r.mix = uh_arena_alloc(arena, known + most + 1, sizeof *r.mix);
-    r.y = uh_arena_alloc_raw(arena, uh_map_out(map), sizeof *r.y);
-    r.z = uh_arena_alloc_raw(arena, r.dim, sizeof *r.z);
-    r.w = uh_arena_alloc_raw(arena, r.dim, sizeof *r.w);
-    r.sum = uh_arena_alloc_raw(arena, uh_size_mul(parts_of(r.dim), r.columns),
-                               sizeof *r.sum);
-    if (known > 0) {
-        measure_known(&r);
-    }
+    r.top = uh_arena_alloc(arena, known + 1, sizeof *r.top);
+    r.rho = uh_arena_alloc(arena, known + 1, sizeof *r.rho);
+    make_room(&r);
+    measure_known(&r);
+    return r;
+}
+
+struct uh_krylov uh_krylov_twin(const struct uh_krylov *of)
+{
+    struct uh_krylov r = *of;
+    make_room(&r);
     return r;
 }

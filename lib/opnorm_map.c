@@ -49,7 +49,7 @@ struct uh_map {
     struct side forth, back; /* A, A' */
     /* dense */
     const float *zeros; /* a row */
-    double *shard;      /* (shards, in) */
+    double *shard;      /* (UH_MAP_VECTORS, shards, in) */
 };
 
 static size_t least(size_t a, size_t b)
@@ -291,9 +291,10 @@ static void make_conv(struct uh_map *m, struct uh_arena *arena)
 struct product {
     const struct uh_map *map;
     const struct side *side;
-    const double *x; /* one group */
-    double *y;
-    size_t tiers, strips; /* how rows, and places, are cut */
+    const double *const *x; /* of each vector */
+    double *const *y;
+    size_t group, count;  /* now; vectors */
+    size_t tiers, strips; /* how rows, and all vectors' places, are cut */
 };
 
 static void gather(const void *context, size_t j, size_t p, size_t k,
@@ -301,7 +302,10 @@ static void gather(const void *context, size_t j, size_t p, size_t k,
 {
     const struct product *q = context;
     const struct side *s = q->side;
-    const size_t row = j / s->wide, col = j % s->wide;
+    const size_t places = s->high * s->wide;
+    const size_t row = j % places / s->wide, col = j % s->wide;
+    const double *from =
+        q->x[j / places] + q->group * s->tall * s->broad * s->chans;
     while (k > 0) {
         const ptrdiff_t *tap = q->map->tap[p / s->chans];
         const size_t c = p % s->chans, n = least(k, s->chans - c);
@@ -309,7 +313,7 @@ static void gather(const void *context, size_t j, size_t p, size_t k,
         const size_t y = row + (s->back ? -(size_t)tap[0] : (size_t)tap[0]);
         const size_t x = col + (s->back ? -(size_t)tap[1] : (size_t)tap[1]);
         if (y < s->tall && x < s->broad) {
-            memcpy(to, q->x + (y * s->broad + x) * s->chans + c,
+            memcpy(to, from + (y * s->broad + x) * s->chans + c,
                    n * sizeof *to);
         } else {
             memset(to, 0, n * sizeof *to);
@@ -327,8 +331,8 @@ static void product_cell(void *context, size_t index, struct uh_pool *serial)
     const struct uh_map *m = q.map;
     const struct side *s = q.side;
     const size_t high = m->kernel->rows, panels = parts_of(s->rows, high);
-    const size_t depth = m->taps * s->chans, places = s->high * s->wide;
-    const size_t g = index / (q.tiers * q.strips);
+    const size_t depth = m->taps * s->chans, image = s->high * s->wide;
+    const size_t places = image * q.count, g = index / (q.tiers * q.strips);
     const size_t tier = index / q.strips % q.tiers, strip = index % q.strips;
     const size_t i0 = panels * tier / q.tiers;
     const size_t i1 = panels * (tier + 1) / q.tiers;
@@ -340,25 +344,26 @@ static void product_cell(void *context, size_t index, struct uh_pool *serial)
     const size_t ldc = (i1 - i0) * high;
     double *c =
         uh_arena_alloc(uh_pool_scratch(serial), ldc * (j1 - j0), sizeof *c);
-    q.x += g * s->tall * s->broad * s->chans;
-    q.y += g * places * s->rows;
+    q.group = g;
     uh_opnorm_multiply(m->kernel, depth, depth,
                        s->packed + g * panels * high * depth, i0, i1, j0, j1,
                        gather, &q, c, ldc);
     const size_t rows = least(s->rows, i1 * high) - i0 * high;
     for (size_t j = j0; j < j1; j++) {
-        memcpy(q.y + j * s->rows + i0 * high, c + (j - j0) * ldc,
-               rows * sizeof *c);
+        memcpy(q.y[j / image] + (g * image + j % image) * s->rows + i0 * high,
+               c + (j - j0) * ldc, rows * sizeof *c);
     }
 }
 
-static void convolve(const struct uh_map *m, const struct side *s,
-                     const double *x, double *y)
+static void convolve(const struct uh_map *m, const struct side *s, size_t count,
+                     const double *const x[], double *const y[])
 {
-    const size_t places = s->high * s->wide, threads = uh_pool_threads(m->pool);
+    const size_t places = count * s->high * s->wide;
+    const size_t threads = uh_pool_threads(m->pool);
     const size_t panels = parts_of(s->rows, m->kernel->rows);
     struct product q = {
-        m, s, x, y, parts_of(s->rows, HIGH), parts_of(places, PLACES)};
+        m,     s, x, y, 0, count, parts_of(s->rows, HIGH),
+        parts_of(places, PLACES)};
     const double work = (double)m->groups * (double)places * (double)s->rows *
                         (double)(m->taps * s->chans);
     if (work < (double)SMALL_WORK) {
@@ -405,7 +410,8 @@ static void make_dense(struct uh_map *m, struct uh_arena *arena)
     m->zeros = uh_arena_alloc(arena, m->in, sizeof(float));
     const size_t shards = parts_of(m->out, SHARD);
     m->shard =
-        uh_arena_alloc(arena, uh_size_mul(shards, m->in), sizeof *m->shard);
+        uh_arena_alloc(arena, uh_size_mul(UH_MAP_VECTORS * shards, m->in),
+                       sizeof *m->shard);
     double row = 0, column = 0, square = 0;
     double *sums = m->shard; /* free until a product needs it */
     for (size_t o = 0; o < m->out; o++) {
@@ -433,8 +439,9 @@ static void make_dense(struct uh_map *m, struct uh_arena *arena)
 
 struct dense {
     const struct uh_map *map;
-    const double *x;
-    double *y, *z;
+    size_t count; /* vectors */
+    const double *const *x;
+    double *const *y, *const *z; /* z NULL: A x alone */
 };
 
 static void rows_of(const struct uh_map *m, size_t o,
@@ -453,27 +460,40 @@ static double scale_of(const struct uh_map *m, size_t o)
 
 /* A few rows at a time: what they give with x, and at once, while they are in
  * the cache, what they give back. */
+static void dense_rows(const struct dense *d, size_t v, size_t o, size_t end,
+                       const float *const rows[UH_OPNORM_ROWS], double *z)
+{
+    const struct uh_map *m = d->map;
+    double t[UH_OPNORM_ROWS];
+    m->kernel->dots(m->in, rows, d->x[v], t);
+    for (size_t r = 0; r < UH_OPNORM_ROWS && o + r < end; r++) {
+        d->y[v][o + r] = t[r] * scale_of(m, o + r);
+        t[r] = d->y[v][o + r] * scale_of(m, o + r);
+    }
+    if (d->z) {
+        m->kernel->spread(m->in, rows, t, z);
+    }
+}
+
+static double *shard_of(const struct uh_map *m, size_t v, size_t index)
+{
+    return m->shard + (v * parts_of(m->out, SHARD) + index) * m->in;
+}
+
 static void dense_shard(void *context, size_t index, struct uh_pool *serial)
 {
     const struct dense *d = context;
     const struct uh_map *m = d->map;
     const size_t end = least((index + 1) * SHARD, m->out);
-    double *z = m->shard + index * m->in;
     (void)serial;
-    if (d->z) {
-        memset(z, 0, m->in * sizeof *z);
+    for (size_t v = 0; d->z && v < d->count; v++) {
+        memset(shard_of(m, v, index), 0, m->in * sizeof(double));
     }
     for (size_t o = index * SHARD; o < end; o += UH_OPNORM_ROWS) {
         const float *rows[UH_OPNORM_ROWS];
-        double t[UH_OPNORM_ROWS];
         rows_of(m, o, rows);
-        m->kernel->dots(m->in, rows, d->x, t);
-        for (size_t r = 0; r < UH_OPNORM_ROWS && o + r < end; r++) {
-            d->y[o + r] = t[r] * scale_of(m, o + r);
-            t[r] = d->y[o + r] * scale_of(m, o + r);
-        }
-        if (d->z) {
-            m->kernel->spread(m->in, rows, t, z);
+        for (size_t v = 0; v < d->count; v++) {
+            dense_rows(d, v, o, end, rows, shard_of(m, v, index));
         }
     }
 }
@@ -485,16 +505,20 @@ static void dense_sum(void *context, size_t index, struct uh_pool *serial)
     const size_t at = index * UH_OPNORM_SEGMENT;
     const size_t n = least(UH_OPNORM_SEGMENT, m->in - at);
     (void)serial;
-    memcpy(d->z + at, m->shard + at, n * sizeof *d->z);
-    for (size_t s = 1; s < parts_of(m->out, SHARD); s++) {
-        m->kernel->subtract(n, -1, m->shard + s * m->in + at, d->z + at);
+    for (size_t v = 0; v < d->count; v++) {
+        double *z = d->z[v] + at;
+        memcpy(z, shard_of(m, v, 0) + at, n * sizeof *z);
+        for (size_t s = 1; s < parts_of(m->out, SHARD); s++) {
+            m->kernel->subtract(n, -1, shard_of(m, v, s) + at, z);
+        }
     }
 }
 
-static void dense_product(const struct uh_map *m, const double *x, double *y,
-                          double *z)
+static void dense_product(const struct uh_map *m, size_t count,
+                          const double *const x[], double *const y[],
+                          double *const z[])
 {
-    struct dense d = {m, x, y, z};
+    struct dense d = {m, count, x, y, z};
     uh_cells(m->pool, parts_of(m->out, SHARD), dense_shard, &d);
     if (z) {
         uh_cells(m->pool, parts_of(m->in, UH_OPNORM_SEGMENT), dense_sum, &d);
@@ -625,30 +649,51 @@ struct uh_map *uh_map_of(const struct uh_layer *layer, const float *scale,
     return m;
 }
 
-void uh_map_apply(const struct uh_map *m, const double *x, double *y)
+static void apply(const struct uh_map *m, size_t count, const double *const x[],
+                  double *const y[])
 {
     if (m->kind == UH_CONV) {
-        convolve(m, &m->forth, x, y);
-    } else if (m->kind == UH_DENSE) {
-        dense_product(m, x, y, NULL);
-    } else {
-        mean_product(m, 0, x, y);
+        convolve(m, &m->forth, count, x, y);
+        return;
+    }
+    if (m->kind == UH_DENSE) {
+        dense_product(m, count, x, y, NULL);
+        return;
+    }
+    for (size_t v = 0; v < count; v++) {
+        mean_product(m, 0, x[v], y[v]);
+    }
+}
+
+void uh_map_apply(const struct uh_map *m, const double *x, double *y)
+{
+    apply(m, 1, &x, &y);
+}
+
+void uh_map_grams(const struct uh_map *m, size_t count, const double *const x[],
+                  double *const y[], double *const z[])
+{
+    UH_REQUIRE(count <= UH_MAP_VECTORS, "%zu", count);
+    if (m->kind == UH_DENSE) {
+        dense_product(m, count, x, y, z);
+        return;
+    }
+    apply(m, count, x, y);
+    if (m->kind == UH_CONV) {
+        convolve(m, &m->back, count, (const double *const *)y, z);
+    }
+    for (size_t v = 0; v < count; v++) {
+        if (m->kind == UH_CONV) {
+            hide_padding(m, z[v]);
+        } else {
+            mean_product(m, 1, y[v], z[v]);
+        }
     }
 }
 
 void uh_map_gram(const struct uh_map *m, const double *x, double *y, double *z)
 {
-    if (m->kind == UH_DENSE) {
-        dense_product(m, x, y, z);
-        return;
-    }
-    uh_map_apply(m, x, y);
-    if (m->kind == UH_CONV) {
-        convolve(m, &m->back, y, z);
-        hide_padding(m, z);
-    } else {
-        mean_product(m, 1, y, z);
-    }
+    uh_map_grams(m, 1, &x, &y, &z);
 }
 
 /* Visits the pixels of the layer's input that the map has. */

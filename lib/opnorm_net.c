@@ -273,7 +273,9 @@ static void keep_vector(struct uh_opnorm *out, struct uh_arena *arena)
         memcpy(v, out->vector, out->dim * sizeof *v);
         out->vector = v;
     }
-    out->run = (struct uh_lanczos){.steps = out->run.steps};
+    for (size_t i = 0; i < out->runs; i++) {
+        out->run[i] = (struct uh_lanczos){.steps = out->run[i].steps};
+    }
 }
 
 /* -- the whole --------------------------------------------------------------- */

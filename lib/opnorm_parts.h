@@ -80,6 +80,8 @@ double uh_opnorm_length_error(size_t n);
 
 /* -- maps --------------------------------------------------------------------- */
 
+enum { UH_MAP_VECTORS = 2 }; /* that a product takes at once, at most */
+
 struct uh_map;
 
 /* whole 0: where windows along an axis do not overlap, all are alike, and one
@@ -102,9 +104,12 @@ double uh_map_simple(const struct uh_map *map);
 void uh_map_apply(const struct uh_map *map, const double *x, double *y);
 
 /* z = A'A x; |error| <= uh_map_gram_error * absolute * |A| * |x|; y is room
- * for A x. */
+ * for A x.  Of several vectors at once: the same bits. */
 void uh_map_gram(const struct uh_map *map, const double *x, double *y,
                  double *z);
+void uh_map_grams(const struct uh_map *map, size_t count,
+                  const double *const x[], double *const y[],
+                  double *const z[]);
 double uh_map_error(const struct uh_map *map);
 double uh_map_gram_error(const struct uh_map *map);
 
@@ -161,8 +166,11 @@ struct uh_krylov {
     double **basis;    /* steps + 1 */
     size_t known;      /* taken out */
     double **out;      /* (known) Y, orthonormal nearly */
-    double inside;     /* a: at least the largest eigenvalue of Y'SY; 0 */
-    double across;     /* rho: at least |PSY|; 0 */
+    double *top, *rho; /* (known) a_i, rho_i: S is below the arrow of these */
+    double inside;     /* the largest a_i; 0 */
+    double across;     /* root of the sum of rho_i^2: at least |PSY|; 0 */
+    int clears;        /* w of the basis, two steps in eight */
+    int ended;         /* the space, or the number of steps, is used up */
     double *y, *z, *w; /* A v, A'A v, what is left of it */
     double *sum;       /* (parts, columns) */
     size_t columns;
@@ -176,12 +184,16 @@ struct uh_krylov uh_krylov_open(const struct uh_map *map, size_t most,
                                 size_t known, double **out,
                                 struct uh_arena *arena);
 
+/* Another run beside the same vectors. */
+struct uh_krylov uh_krylov_twin(const struct uh_krylov *run);
+
 /* v_1 from any vector: its part beside Y, divided by its norm.  0: there is
  * none. */
 int uh_krylov_start(struct uh_krylov *run, const double *vector);
 
-/* One step; 0 where the space, or the number of steps, is used up. */
-int uh_krylov_step(struct uh_krylov *run);
+/* One step of each run that has not ended; 0: all have now.  At most
+ * UH_MAP_VECTORS runs, of one map. */
+int uh_krylov_step(struct uh_krylov run[], size_t count);
 
 /* The relation of step j, for given alpha, beta and basis, measured. */
 void uh_krylov_measure(struct uh_krylov *run, size_t j);
@@ -196,8 +208,10 @@ int uh_krylov_refutes(const struct uh_krylov *run, double delta, double tau);
 double uh_krylov_least(const struct uh_krylov *run, double delta, double low,
                        double high);
 
-/* A bound of S's largest eigenvalue from one of PSP's. */
+/* A bound of S's largest eigenvalue from one of PSP's; and the bound tau of
+ * PSP's of which lambda follows for S's (0: none does). */
 double uh_krylov_whole(const struct uh_krylov *run, double tau);
+double uh_krylov_beside(const struct uh_krylov *run, double lambda);
 
 /* Ritz value number i from the top, 0 the largest; i < steps. */
 double uh_krylov_value(const struct uh_krylov *run, size_t i);

@@ -349,7 +349,7 @@ static void windows_apart_count_once(void **state)
         assert_true(norm.upper >= sigma[0] * (1 - 1e-12));
         assert_true(norm.upper_proved >= sigma[0] * (1 - 1e-12));
         assert_true(norm.upper_proved <= sigma[0] * (1 + 1e-6));
-        assert_true(norm.run.dim < n);
+        assert_true(norm.run[0].dim < n);
         const double gain = ref_opnorm_gain(m, n, a, norm.vector);
         assert_true(gain >= norm.lower && gain <= norm.lower * (1 + 1e-9));
         free(sigma);
@@ -453,14 +453,14 @@ static void a_start_orthogonal_to_the_top_gives_no_certificate(void **state)
     assert_true(norm.lower > 1.9 && norm.lower < 2);
     assert_true(isinf(norm.upper) && isinf(norm.upper_proved));
     /* its last residual is small all the same */
-    assert_true(norm.run.beta[norm.run.steps - 1] < 1);
+    assert_true(norm.run[0].beta[norm.run[0].steps - 1] < 1);
     struct uh_error error;
     assert_int_equal(
-        uh_opnorm_check(&layer, NULL, &norm.run, 1e9, 1e-9, s->pool, &error),
+        uh_opnorm_check(&layer, NULL, 1, norm.run, 1e9, 1e-9, s->pool, &error),
         UH_BAD_INPUT);
-    norm.run.stream = "test/0"; /* a lie */
+    norm.run[0].stream = "test/0"; /* a lie */
     assert_int_equal(
-        uh_opnorm_check(&layer, NULL, &norm.run, 1e9, 1e-9, s->pool, &error),
+        uh_opnorm_check(&layer, NULL, 1, norm.run, 1e9, 1e-9, s->pool, &error),
         UH_BAD_INPUT);
     assert_non_null(strstr(error.text, "stream"));
 }
@@ -479,7 +479,7 @@ static void without_delta_nothing_is_refuted(void **state)
         start[i] = 1;
     }
     assert_true(uh_krylov_start(&run, start));
-    while (uh_krylov_step(&run)) {
+    while (uh_krylov_step(&run, 1)) {
     }
     assert_true(uh_krylov_refutes(&run, 1e-10, 4.5)); /* wrongly: 9 is there */
     assert_false(uh_krylov_refutes(&run, 0, 4.5));
@@ -498,6 +498,7 @@ static void the_recurrence_is_the_one_on_paper(void **state)
     const struct uh_layer layer = dense_of(s, 1, 1, &tiny);
     struct uh_map *map = uh_map_of(&layer, NULL, 0, s->pool, s->arena);
     struct uh_krylov run = uh_krylov_open(map, 2, 0, NULL, s->arena);
+    double top = 4, rho = 2;
     run.alpha[0] = run.alpha[1] = run.beta[0] = run.beta[1] = 1;
     run.steps = 1;
     assert_true(uh_krylov_refutes(&run, 0.501, 3));
@@ -521,10 +522,17 @@ static void the_recurrence_is_the_one_on_paper(void **state)
     run.leak[1] = 0.2;
     assert_false(uh_krylov_refutes(&run, 0.433, 3));
     assert_true(uh_krylov_refutes(&run, 0.435, 3));
+    /* [4, 2; 2, 1]; with 13 / 4 and sqrt(3) beside it twice */
+    run.known = 1;
     run.inside = 4;
     run.across = 2;
+    run.top = &top;
+    run.rho = &rho;
     assert_true(fabs(uh_krylov_whole(&run, 1) - 5) < 1e-14);
     assert_true(uh_krylov_whole(&run, 1) >= 5);
+    assert_true(fabs(uh_krylov_beside(&run, 5) - 1) < 1e-14);
+    assert_true(uh_krylov_beside(&run, 5) <= 1);
+    assert_true(uh_krylov_beside(&run, 4) == 0);
 }
 
 static void a_drawn_start_finds_what_the_first_one_missed(void **state)
@@ -553,41 +561,55 @@ static void false_certificates_are_refused(void **state)
     const struct uh_opnorm norm =
         uh_opnorm_layer(layer, NULL, &options, s->pool, s->arena);
     struct uh_error error;
-#define CHECK(run, upper, failure)                                             \
-    uh_opnorm_check(layer, NULL, run, upper, failure, s->pool, &error)
-    assert_true(norm.failure > 0 && norm.run.known > 0);
-    assert_int_equal(CHECK(&norm.run, norm.upper, 1e-9), UH_OK);
-    assert_int_equal(CHECK(&norm.run, norm.upper * 1.5, 1e-9), UH_OK);
+#define CHECK(runs, upper, failure)                                            \
+    uh_opnorm_check(layer, NULL, 2, runs, upper, failure, s->pool, &error)
+    assert_int_equal(norm.runs, 2);
+    assert_true(norm.share > 0 && norm.share < norm.failure);
+    assert_true(norm.run[0].known > 0 && norm.run[1].known > 0);
+    assert_int_equal(CHECK(norm.run, norm.upper, norm.share), UH_OK);
+    assert_int_equal(CHECK(norm.run, norm.upper * 1.5, norm.share), UH_OK);
     /* below the norm; of a surer kind than it is */
-    assert_int_equal(CHECK(&norm.run, norm.lower * (1 - 1e-6), 1e-9),
+    assert_int_equal(CHECK(norm.run, norm.lower * (1 - 1e-6), norm.share),
                      UH_BAD_INPUT);
-    assert_int_equal(CHECK(&norm.run, norm.upper, 1e-14), UH_BAD_INPUT);
-    assert_int_equal(CHECK(&norm.run, (double)NAN, 1e-9), UH_BAD_INPUT);
-    assert_int_equal(CHECK(&norm.run, norm.upper, 0.5), UH_BAD_INPUT);
-    struct uh_lanczos bad = norm.run;
-    double *alpha = doubles(s, bad.steps, bad.alpha);
-    double *beta = doubles(s, bad.steps, bad.beta);
-    bad.alpha = alpha;
-    bad.beta = beta;
-    alpha[3] *= 1 - 1e-6;
-    assert_int_equal(CHECK(&bad, norm.upper, 1e-9), UH_BAD_INPUT);
-    alpha[3] = (double)NAN;
-    assert_int_equal(CHECK(&bad, norm.upper, 1e-9), UH_BAD_INPUT);
-    alpha[3] = norm.run.alpha[3];
-    assert_int_equal(CHECK(&bad, norm.upper, 1e-9), UH_OK);
-    beta[7] *= 0.5;
-    assert_int_equal(CHECK(&bad, norm.upper, 1e-9), UH_BAD_INPUT);
-    beta[7] = -norm.run.beta[7];
-    assert_int_equal(CHECK(&bad, norm.upper, 1e-9), UH_BAD_INPUT);
-    beta[7] = norm.run.beta[7];
-    bad.stream = "another";
-    assert_int_equal(CHECK(&bad, norm.upper, 1e-9), UH_BAD_INPUT);
-    bad.stream = norm.run.stream;
-    bad.known--; /* then the top is not below tau */
-    assert_int_equal(CHECK(&bad, norm.upper, 1e-9), UH_BAD_INPUT);
-    /* the same run for other weights */
+    assert_int_equal(CHECK(norm.run, norm.upper, 1e-14), UH_BAD_INPUT);
+    assert_int_equal(CHECK(norm.run, (double)NAN, norm.share), UH_BAD_INPUT);
+    assert_int_equal(CHECK(norm.run, norm.upper, 0.5), UH_BAD_INPUT);
+    struct uh_lanczos bad[2];
+    memcpy(bad, norm.run, sizeof bad);
+    /* one run alone proves less, and the same one twice is one */
+    assert_int_equal(uh_opnorm_check(layer, NULL, 1, norm.run, norm.upper,
+                                     norm.share, s->pool, &error),
+                     UH_BAD_INPUT);
+    bad[1] = bad[0];
+    assert_int_equal(CHECK(bad, norm.upper, norm.share), UH_BAD_INPUT);
+    bad[1] = norm.run[1];
+    for (size_t i = 0; i < 2; i++) {
+        const struct uh_lanczos *good = &norm.run[i];
+        double *alpha = doubles(s, good->steps, good->alpha);
+        double *beta = doubles(s, good->steps, good->beta);
+        bad[i].alpha = alpha;
+        bad[i].beta = beta;
+        alpha[3] *= 1 - 1e-4;
+        assert_int_equal(CHECK(bad, norm.upper, norm.share), UH_BAD_INPUT);
+        alpha[3] = (double)NAN;
+        assert_int_equal(CHECK(bad, norm.upper, norm.share), UH_BAD_INPUT);
+        alpha[3] = good->alpha[3];
+        assert_int_equal(CHECK(bad, norm.upper, norm.share), UH_OK);
+        beta[7] *= 0.5;
+        assert_int_equal(CHECK(bad, norm.upper, norm.share), UH_BAD_INPUT);
+        beta[7] = -good->beta[7];
+        assert_int_equal(CHECK(bad, norm.upper, norm.share), UH_BAD_INPUT);
+        beta[7] = good->beta[7];
+        bad[i].stream = "another";
+        assert_int_equal(CHECK(bad, norm.upper, norm.share), UH_BAD_INPUT);
+        bad[i].stream = good->stream;
+        bad[i].known = 0; /* then the top is not below tau */
+        assert_int_equal(CHECK(bad, norm.upper, norm.share), UH_BAD_INPUT);
+        bad[i].known = good->known;
+    }
+    /* the same runs for other weights */
     net.layer[0].weight[5] += 0.25f;
-    assert_int_equal(CHECK(&norm.run, norm.upper, 1e-9), UH_BAD_INPUT);
+    assert_int_equal(CHECK(norm.run, norm.upper, norm.share), UH_BAD_INPUT);
 #undef CHECK
 }
 
@@ -675,7 +697,7 @@ static void threads_and_kernels_change_no_bit(void **state)
                 assert_true(norm.lower == first.lower);
                 assert_true(norm.upper == first.upper);
                 assert_true(norm.upper_proved == first.upper_proved);
-                assert_int_equal(norm.run.steps, first.run.steps);
+                assert_int_equal(norm.run[0].steps, first.run[0].steps);
                 assert_memory_equal(norm.vector, first.vector,
                                     norm.dim * sizeof *norm.vector);
                 uh_pool_close(&other.pool);
@@ -919,7 +941,7 @@ static void only_what_is_asked_for_is_given(void **state)
     options.tolerance = 0.1;
     some = uh_opnorm_layer(layer, NULL, &options, s->pool, s->arena);
     assert_true(some.upper <= some.lower * 1.1 && some.upper >= all.lower);
-    assert_true(some.failure == 1e-9 && some.run.steps > 0);
+    assert_true(some.failure == 1e-9 && some.run[0].steps > 0);
 }
 
 static void add_alone(void *context)
