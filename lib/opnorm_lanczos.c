@@ -118,7 +118,7 @@ double uh_krylov_least(const struct uh_krylov *r, double delta, double low,
         return (double)INFINITY;
     }
     double no = 0x1p-56, yes = high / low - 1;
-    while (yes > 1.01 * no) {
+    while (yes > (1 + 1e-7) * no) {
         const double middle = sqrt(no) * sqrt(yes);
         if (uh_krylov_refutes(r, delta, low * (1 + middle))) {
             yes = middle;
