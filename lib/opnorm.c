@@ -232,8 +232,7 @@ static void note_top(struct search *q)
             double *s = uh_arena_alloc(q->arena, r->steps, sizeof *s);
             uh_krylov_vectors(r, 1, &value, s);
             uh_krylov_combine(r, s);
-            q->vector =
-                uh_arena_alloc_raw(q->arena, r->dim, sizeof *q->vector);
+            q->vector = uh_arena_alloc_raw(q->arena, r->dim, sizeof *q->vector);
             memcpy(q->vector, r->w, r->dim * sizeof *q->vector);
             q->best = value;
         }
@@ -310,8 +309,7 @@ static struct plan plan_of(const struct search *q, int round)
         if (hidden * far > value[i] - value[i + 1]) {
             continue;
         }
-        const double top =
-            fmax(fmin(next, value[i]), 0x1p-40 * lambda);
+        const double top = fmax(fmin(next, value[i]), 0x1p-40 * lambda);
         const double cost =
             UH_OPNORM_RUNS * steps_until(delta, tau, top) + (double)(i + 1);
         if (cost < best.cost) {
@@ -476,14 +474,13 @@ static int begin(struct search *q, int round, const char *stream, size_t most,
                  const char *name[], size_t size)
 {
     q->runs = round ? UH_OPNORM_RUNS : 1;
-    q->delta = uh_krylov_delta(
-        uh_map_in(q->map),
-        each_of(share_of(q->s.failure, round), q->runs));
+    q->delta = uh_krylov_delta(uh_map_in(q->map),
+                               each_of(share_of(q->s.failure, round), q->runs));
     for (size_t i = 0; i < q->runs; i++) {
         name[i] = run_name(stream, round, i, q->arena);
-        q->run[i] = i == 0 ? uh_krylov_open(q->map, most, q->known, q->out,
-                                            q->arena)
-                           : uh_krylov_twin(&q->run[0]);
+        q->run[i] =
+            i == 0 ? uh_krylov_open(q->map, most, q->known, q->out, q->arena)
+                   : uh_krylov_twin(&q->run[0]);
         q->run[i].clears = i == 0;
         if (!uh_krylov_start(&q->run[i],
                              drawn(q->map, size, name[i], q->arena))) {
@@ -570,10 +567,7 @@ struct uh_opnorm uh_opnorm_named(const struct uh_layer *layer,
         uh_arena_free(&own);
         return zero_map(out.dim, arena);
     }
-    struct search q = {.s = s,
-                       .layer = layer,
-                       .map = map,
-                       .arena = arena};
+    struct search q = {.s = s, .layer = layer, .map = map, .arena = arena};
     search(&q, stream, &out);
     conclude(&q, &out);
     if (s.bounds & UH_OPNORM_PROVED) {
@@ -702,8 +696,8 @@ static enum uh_status check_runs(const struct uh_layer *layer,
 {
     struct uh_krylov r[UH_OPNORM_RUNS];
     for (size_t i = 0; i < count; i++) {
-        const enum uh_status status = repeat(map, uh_shape_size(layer->in),
-                                             &run[i], &r[i], own, error);
+        const enum uh_status status =
+            repeat(map, uh_shape_size(layer->in), &run[i], &r[i], own, error);
         if (status) {
             return status;
         }

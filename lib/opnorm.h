@@ -30,18 +30,24 @@
  *           the rounding of the product), so nothing is assumed of the
  *           orthogonality of the v_j or of the floating-point Lanczos method.
  *           A small residual alone proves nothing: without delta, g_1 may be 0.
- * Deflation  the noise of double precision lets the argument refute what is
- *           1e-3 above the Ritz values, hardly 1e-6: a y with |y'v_1| = delta
- *           would have to show above it.  So Ritz vectors Y near the top, once
- *           they have converged, are taken out, and a second vector is drawn
- *           for PSP, P = I - YY', of which less is asked: a bound tau well
- *           below.  With a the largest eigenvalue of Y'SY and rho = |PSY|, both
- *           measured, lambda is at most the larger eigenvalue of
- *           [a, rho; rho, tau].  Y may be anything: only the second vector must
- *           be drawn, and independently of Y, which its own stream is.
+ * Rounding  a bound of the noise of a product, 1e-12, is as large as delta is
+ *           for one vector at 1e-9.  So two are drawn: unless both are as rare
+ *           as the root of the probability allows, 1e-7, one of them refutes
+ *           rightly; the bound is the larger of theirs.
+ * Deflation  near the Ritz values the argument has no force: g first falls
+ *           there by as much as lambda lies close to them.  So Ritz vectors Y
+ *           near the top, once they have converged, are taken out, and new
+ *           vectors are drawn for PSP, P = I - YY', of which less is asked: a
+ *           bound tau well below.  With S Y = Y T + R, T diagonal, lambda is at
+ *           most the largest eigenvalue of the arrow that has T and tau on its
+ *           diagonal and |R_i| beside tau; all measured.  Y may be anything:
+ *           only the vectors must be drawn, and independently of Y, which
+ *           streams of their own are.
  * Delta     the density of one coordinate of a uniform unit vector of R^n is
  *           at most sqrt((n-1) / 2 pi), so P(|y'v_1| < delta) <= delta
- *           sqrt(2 n / pi) (n = 2: delta).
+ *           sqrt(2 n / pi) (n = 2: delta).  A round of draws that is followed
+ *           by another one might have ended the search, wrongly: round i has
+ *           2^-(i+1) of the failure (i = 0, 1, ...).
  * Proved    convolution: supremum of the symbol of the convolution on the
  *           unbounded grid, whose compression the layer is; stride by
  *           polyphase, dilation by its lattice, groups one by one.  The Gram
@@ -110,16 +116,16 @@ struct uh_lanczos {
 };
 
 struct uh_opnorm {
-    int linear;            /* 0: a constant of theory; no vector, no steps */
-    int folded;            /* a batchnorm that its neighbor has taken in: 1 */
-    double lower;          /* 0 where it was not asked for */
-    double upper;          /* INFINITY where it was not asked for */
-    double upper_proved;   /* the same */
-    double failure;        /* of upper; 0 where upper is upper_proved */
-    size_t dim;            /* entries of vector: the layer's input */
-    const double *vector;  /* (dim), or NULL; gain at least lower */
-    size_t runs;           /* that prove upper; 0: there was none */
-    double share;          /* of the failure that is theirs */
+    int linear;           /* 0: a constant of theory; no vector, no steps */
+    int folded;           /* a batchnorm that its neighbor has taken in: 1 */
+    double lower;         /* 0 where it was not asked for */
+    double upper;         /* INFINITY where it was not asked for */
+    double upper_proved;  /* the same */
+    double failure;       /* of upper; 0 where upper is upper_proved */
+    size_t dim;           /* entries of vector: the layer's input */
+    const double *vector; /* (dim), or NULL; gain at least lower */
+    size_t runs;          /* that prove upper; 0: there was none */
+    double share;         /* of the failure that is theirs */
     struct uh_lanczos run[UH_OPNORM_RUNS];
 };
 

@@ -36,128 +36,7 @@ INLINE double folded(const double s[LANES])
     return t[0];
 }
 
-INLINE double dot(size_t n, const double *x, const double *y)
-{
-    lanes8 a = {0}, b = {0};
-    size_t i = 0;
-    for (; i + LANES <= n; i += LANES) {
-        a += *(const lanes8 *)(x + i) * *(const lanes8 *)(y + i);
-        b += *(const lanes8 *)(x + i + 8) * *(const lanes8 *)(y + i + 8);
-    }
-    double s[LANES];
-    memcpy(s, &a, sizeof a);
-    memcpy(s + 8, &b, sizeof b);
-    for (size_t j = 0; i < n; i++, j++) {
-        s[j] += x[i] * y[i];
-    }
-    return folded(s);
-}
-
-INLINE void subtract(size_t n, double c, const double *x, double *y)
-{
-    size_t i = 0;
-    for (; i + 8 <= n; i += 8) {
-        *(lanes8 *)(y + i) -= c * *(const lanes8 *)(x + i);
-    }
-    for (; i < n; i++) {
-        y[i] -= c * x[i];
-    }
-}
-
-#define WIDE(from) __builtin_convertvector(*(const floats8 *)(from), lanes8)
-
-INLINE void dots_segment(size_t n, const float *w0, const float *w1,
-                         const float *w2, const float *w3, const double *x,
-                         double sum[UH_OPNORM_ROWS])
-{
-    lanes8 a0 = {0}, a1 = {0}, a2 = {0}, a3 = {0};
-    lanes8 b0 = {0}, b1 = {0}, b2 = {0}, b3 = {0};
-    size_t i = 0;
-    for (; i + LANES <= n; i += LANES) {
-        const lanes8 u = *(const lanes8 *)(x + i);
-        const lanes8 v = *(const lanes8 *)(x + i + 8);
-        a0 += u * WIDE(w0 + i);
-        b0 += v * WIDE(w0 + i + 8);
-        a1 += u * WIDE(w1 + i);
-        b1 += v * WIDE(w1 + i + 8);
-        a2 += u * WIDE(w2 + i);
-        b2 += v * WIDE(w2 + i + 8);
-        a3 += u * WIDE(w3 + i);
-        b3 += v * WIDE(w3 + i + 8);
-    }
-    const float *const w[UH_OPNORM_ROWS] = {w0, w1, w2, w3};
-    double s[UH_OPNORM_ROWS][LANES];
-    memcpy(s[0], &a0, sizeof a0);
-    memcpy(s[0] + 8, &b0, sizeof b0);
-    memcpy(s[1], &a1, sizeof a1);
-    memcpy(s[1] + 8, &b1, sizeof b1);
-    memcpy(s[2], &a2, sizeof a2);
-    memcpy(s[2] + 8, &b2, sizeof b2);
-    memcpy(s[3], &a3, sizeof a3);
-    memcpy(s[3] + 8, &b3, sizeof b3);
-    for (size_t r = 0; r < UH_OPNORM_ROWS; r++) {
-        for (size_t p = i, j = 0; p < n; p++, j++) {
-            s[r][j] += x[p] * (double)w[r][p];
-        }
-        sum[r] += folded(s[r]);
-    }
-}
-
-INLINE void dots(size_t n, const float *const rows[UH_OPNORM_ROWS],
-                 const double *x, double sum[UH_OPNORM_ROWS])
-{
-    for (size_t r = 0; r < UH_OPNORM_ROWS; r++) {
-        sum[r] = 0;
-    }
-    for (size_t i = 0; i < n; i += SEGMENT) {
-        dots_segment(n - i < SEGMENT ? n - i : SEGMENT, rows[0] + i,
-                     rows[1] + i, rows[2] + i, rows[3] + i, x + i, sum);
-    }
-}
-
-INLINE void spread(size_t n, const float *const rows[UH_OPNORM_ROWS],
-                   const double t[UH_OPNORM_ROWS], double *z)
-{
-    size_t i = 0;
-    for (; i + 8 <= n; i += 8) {
-        lanes8 s = *(const lanes8 *)(z + i);
-        s += t[0] * WIDE(rows[0] + i);
-        s += t[1] * WIDE(rows[1] + i);
-        s += t[2] * WIDE(rows[2] + i);
-        s += t[3] * WIDE(rows[3] + i);
-        *(lanes8 *)(z + i) = s;
-    }
-    for (; i < n; i++) {
-        for (size_t r = 0; r < UH_OPNORM_ROWS; r++) {
-            z[i] += t[r] * (double)rows[r][i];
-        }
-    }
-}
-
-/* The same four bodies, compiled once for each instruction set. */
-#define BODIES(name, TARGET)                                                   \
-    TARGET static double dot_##name(size_t n, const double *x,                 \
-                                    const double *y)                           \
-    {                                                                          \
-        return dot(n, x, y);                                                   \
-    }                                                                          \
-    TARGET static void subtract_##name(size_t n, double c, const double *x,    \
-                                       double *y)                              \
-    {                                                                          \
-        subtract(n, c, x, y);                                                  \
-    }                                                                          \
-    TARGET static void dots_##name(                                            \
-        size_t n, const float *const rows[UH_OPNORM_ROWS], const double *x,    \
-        double sum[UH_OPNORM_ROWS])                                            \
-    {                                                                          \
-        dots(n, rows, x, sum);                                                 \
-    }                                                                          \
-    TARGET static void spread_##name(                                          \
-        size_t n, const float *const rows[UH_OPNORM_ROWS],                     \
-        const double t[UH_OPNORM_ROWS], double *z)                             \
-    {                                                                          \
-        spread(n, rows, t, z);                                                 \
-    }
+#define WIDENED(from) __builtin_convertvector(*(const floats8 *)(from), lanes8)
 
 /* -- portable -------------------------------------------------------------- */
 
@@ -179,7 +58,10 @@ static void tile_portable(size_t k, const double *a, const double *b,
     }
 }
 
-BODIES(portable, )
+#define UNDER(name) name##_portable
+#define TARGET
+#define WIDE(from) WIDENED(from)
+#include "opnorm_rows.h"
 
 static const struct uh_opnorm_kernel portable = {
     PORTABLE_ROWS,   PORTABLE_COLS, tile_portable,    dots_portable,
@@ -260,7 +142,11 @@ AVX512 static void tile_512(size_t k, const double *a, const double *b,
 }
 #undef CASE
 
-BODIES(512, AVX512)
+/* gcc 12 makes four instructions of the conversion of a vector. */
+#define UNDER(name) name##_512
+#define TARGET AVX512
+#define WIDE(from) (lanes8) _mm512_cvtps_pd(_mm256_loadu_ps(from))
+#include "opnorm_rows.h"
 
 static const struct uh_opnorm_kernel avx512 = {
     WIDE_ROWS,  WIDE_COLS, tile_512,    dots_512,
@@ -332,7 +218,10 @@ AVX2 static void tile_256(size_t k, const double *a, const double *b,
     }
 }
 
-BODIES(256, AVX2)
+#define UNDER(name) name##_256
+#define TARGET AVX2
+#define WIDE(from) WIDENED(from)
+#include "opnorm_rows.h"
 
 static const struct uh_opnorm_kernel avx2 = {AVX2_ROWS,   AVX2_COLS,  tile_256,
                                              dots_256,    spread_256, dot_256,

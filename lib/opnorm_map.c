@@ -361,9 +361,14 @@ static void convolve(const struct uh_map *m, const struct side *s, size_t count,
     const size_t places = count * s->high * s->wide;
     const size_t threads = uh_pool_threads(m->pool);
     const size_t panels = parts_of(s->rows, m->kernel->rows);
-    struct product q = {
-        m,     s, x, y, 0, count, parts_of(s->rows, HIGH),
-        parts_of(places, PLACES)};
+    struct product q = {m,
+                        s,
+                        x,
+                        y,
+                        0,
+                        count,
+                        parts_of(s->rows, HIGH),
+                        parts_of(places, PLACES)};
     const double work = (double)m->groups * (double)places * (double)s->rows *
                         (double)(m->taps * s->chans);
     if (work < (double)SMALL_WORK) {
@@ -409,9 +414,8 @@ static void make_dense(struct uh_map *m, struct uh_arena *arena)
     m->groups = 1;
     m->zeros = uh_arena_alloc(arena, m->in, sizeof(float));
     const size_t shards = parts_of(m->out, SHARD);
-    m->shard =
-        uh_arena_alloc(arena, uh_size_mul(UH_MAP_VECTORS * shards, m->in),
-                       sizeof *m->shard);
+    m->shard = uh_arena_alloc(
+        arena, uh_size_mul(UH_MAP_VECTORS * shards, m->in), sizeof *m->shard);
     double row = 0, column = 0, square = 0;
     double *sums = m->shard; /* free until a product needs it */
     for (size_t o = 0; o < m->out; o++) {
