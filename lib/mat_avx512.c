@@ -6,14 +6,15 @@
 
 #include <immintrin.h>
 
-#define AVX512 __attribute__((target("avx512f")))
+/* (gcc, when not told to tune, loads a mask anew in each step) */
+#define AVX512 __attribute__((target("avx512f,tune=skylake-avx512")))
 #define INLINE static inline __attribute__((always_inline)) AVX512
 
 enum {
     ROWS = 14,
     LANES = 16,
     COLS = 2 * LANES,
-    STEPS = 12, /* of p, from one fetch to the next */
+    STEPS = 16, /* of p, from one fetch to the next */
     UNROLLED = 4
 };
 
@@ -57,8 +58,6 @@ INLINE void run(const struct uh_mat_tile *t, size_t rows, size_t vectors,
     const float *a5 = rows > 5 ? a0 + 5 * a_row : a0;
     const float *a10 = rows > 10 ? a0 + 10 * a_row : a0;
     const float *b = t->b;
-    __mmask16 of_b = last; /* of its own, or gcc would load it in each step */
-    __asm__("" : "+Yk"(of_b));
     const float *next = t->next, *ahead = t->ahead;
     size_t next_rows = t->next_rows, ahead_rows = t->ahead_rows;
 #define OF_A(i)                                                                \
@@ -74,11 +73,10 @@ INLINE void run(const struct uh_mat_tile *t, size_t rows, size_t vectors,
 #define EACH_STEP(count)                                                       \
     for (size_t u = 0; u < (count); u++) {                                     \
         const __m512 b0 =                                                      \
-            whole ? _mm512_loadu_ps(b)                                         \
-                  : _mm512_maskz_loadu_ps(vectors == 1 ? of_b : first, b);     \
+            whole ? _mm512_loadu_ps(b) : _mm512_maskz_loadu_ps(first, b);      \
         const __m512 b1 = vectors == 1 ? b0                                    \
                           : whole      ? _mm512_loadu_ps(b + LANES)            \
-                                       : _mm512_maskz_loadu_ps(of_b, b + LANES);    \
+                                       : _mm512_maskz_loadu_ps(last, b + LANES);    \
         EACH_ROW(STEP)                                                         \
         a0 += a_step;                                                          \
         if (!packed) {                                                         \
