@@ -3,21 +3,11 @@
  * A cell may run in a thread that cmocka does not know, so cells store what
  * they saw and the test looks at it afterwards. */
 #include "cells.h"
+#include "scratch.h"
 
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdatomic.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
-
-#include <cmocka.h>
 
 static const size_t thread_counts[] = {1, 2, 3, 8};
 enum { THREAD_COUNTS = sizeof thread_counts / sizeof *thread_counts };
@@ -248,39 +238,9 @@ static void a_pool_that_never_worked_closes(void **state)
     uh_pool_close(&none);
 }
 
-struct child {
-    int status;     /* of waitpid */
-    char said[512]; /* on stderr */
-};
-
-/* What becomes of a child whose exit status is body's return value. */
-static struct child in_child(int (*body)(const char *), const char *argument)
+static void open_with_jobs(void *context)
 {
-    struct child child = {0, ""};
-    int ends[2];
-    assert_int_equal(pipe(ends), 0);
-    fflush(stdout);
-    pid_t pid = fork();
-    assert_true(pid >= 0);
-    if (pid == 0) {
-        dup2(ends[1], 2);
-        close(ends[0]);
-        _exit(body(argument));
-    }
-    close(ends[1]);
-    size_t used = 0;
-    ssize_t more;
-    while ((more = read(ends[0], child.said + used,
-                        sizeof child.said - 1 - used)) > 0) {
-        used += (size_t)more;
-    }
-    close(ends[0]);
-    waitpid(pid, &child.status, 0);
-    return child;
-}
-
-static int open_with_jobs(const char *jobs)
-{
+    const char *jobs = *(const char **)context;
     if (jobs) {
         setenv("JOBS", jobs, 1);
     } else {
@@ -289,7 +249,7 @@ static int open_with_jobs(const char *jobs)
     struct uh_pool *pool = uh_pool_open(0);
     size_t threads = uh_pool_threads(pool);
     uh_pool_close(&pool);
-    return 100 + (int)(threads % 100);
+    _exit(100 + (int)(threads % 100));
 }
 
 static void JOBS_gives_the_number_of_threads(void **state)
@@ -298,9 +258,9 @@ static void JOBS_gives_the_number_of_threads(void **state)
     static const char *const good[] = {"1", "2", "5", "07"};
     static const int threads[] = {1, 2, 5, 7};
     for (size_t i = 0; i < 4; i++) {
-        struct child child = in_child(open_with_jobs, good[i]);
-        assert_true(WIFEXITED(child.status));
-        assert_int_equal(WEXITSTATUS(child.status), 100 + threads[i]);
+        const char *jobs = good[i];
+        assert_int_equal(run_child(open_with_jobs, &jobs).status,
+                         100 + threads[i]);
     }
 }
 
@@ -310,9 +270,9 @@ static void without_JOBS_there_is_a_thread_per_processor(void **state)
     int processors = (int)sysconf(_SC_NPROCESSORS_ONLN);
     static const char *const none[] = {NULL, ""};
     for (size_t i = 0; i < 2; i++) {
-        struct child child = in_child(open_with_jobs, none[i]);
-        assert_true(WIFEXITED(child.status));
-        assert_in_range(WEXITSTATUS(child.status), 101, 100 + processors);
+        const char *jobs = none[i];
+        assert_in_range(run_child(open_with_jobs, &jobs).status, 101,
+                        100 + processors);
     }
 }
 
@@ -322,13 +282,12 @@ static void wrong_JOBS_is_one_line_and_status_2(void **state)
     static const char *const bad[] = {
         "0", "-1", "two", "2x", " 2", "1.5", "4097", "99999999999999999999999"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        struct child child = in_child(open_with_jobs, bad[i]);
-        assert_true(WIFEXITED(child.status));
-        assert_int_equal(WEXITSTATUS(child.status), 2);
-        assert_non_null(strstr(child.said, "JOBS: expected"));
-        assert_non_null(strstr(child.said, bad[i]));
-        assert_ptr_equal(strchr(child.said, '\n'),
-                         child.said + strlen(child.said) - 1);
+        const char *jobs = bad[i];
+        struct ending e = run_child(open_with_jobs, &jobs);
+        assert_int_equal(e.status, 2);
+        assert_non_null(strstr(e.said, "JOBS: expected"));
+        assert_non_null(strstr(e.said, bad[i]));
+        assert_ptr_equal(strchr(e.said, '\n'), e.said + strlen(e.said) - 1);
     }
 }
 
@@ -340,21 +299,19 @@ static void use_outside(void *context, size_t index, struct uh_pool *serial)
     uh_cells(context, 10, mix, out);
 }
 
-static int nest_wrongly(const char *argument)
+static void nest_wrongly(void *context)
 {
-    (void)argument;
+    (void)context;
     struct uh_pool *pool = uh_pool_open(2);
     uh_cells(pool, 10, use_outside, pool);
-    return 0;
 }
 
 static void a_cell_that_uses_the_pool_outside_aborts(void **state)
 {
     (void)state;
-    struct child child = in_child(nest_wrongly, NULL);
-    assert_true(WIFSIGNALED(child.status));
-    assert_int_equal(WTERMSIG(child.status), SIGABRT);
-    assert_non_null(strstr(child.said, "uh_cells: broken contract"));
+    struct ending e = run_child(nest_wrongly, NULL);
+    assert_int_equal(e.status, 128 + SIGABRT);
+    assert_non_null(strstr(e.said, "uh_cells: broken contract"));
 }
 
 int main(void)

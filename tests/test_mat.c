@@ -2,20 +2,10 @@
  * the blocking and the threads. */
 #include "mat.h"
 #include "ref_mat.h"
+#include "scratch.h"
 
 #include <math.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <cmocka.h>
 
 static const enum uh_kernel kernels[] = {UH_KERNEL_PORTABLE, UH_KERNEL_AVX2,
                                          UH_KERNEL_AVX512};
@@ -480,55 +470,24 @@ static void sgemm_runs_in_cells(void **state)
     }
 }
 
-struct child {
-    int status;     /* of waitpid */
-    char said[512]; /* on stderr */
-};
-
-static struct child in_child(int (*body)(const char *), const char *argument)
+static void choose(void *context)
 {
-    struct child child = {0, ""};
-    int ends[2];
-    assert_int_equal(pipe(ends), 0);
-    fflush(stdout);
-    pid_t pid = fork();
-    assert_true(pid >= 0);
-    if (pid == 0) {
-        dup2(ends[1], 2);
-        close(ends[0]);
-        _exit(body(argument));
-    }
-    close(ends[1]);
-    size_t used = 0;
-    ssize_t more;
-    while ((more = read(ends[0], child.said + used,
-                        sizeof child.said - 1 - used)) > 0) {
-        used += (size_t)more;
-    }
-    close(ends[0]);
-    waitpid(pid, &child.status, 0);
-    return child;
-}
-
-static int choose(const char *name)
-{
-    setenv("UH_KERNEL", name, 1);
-    return 100 + (int)uh_kernel_choice();
+    setenv("UH_KERNEL", *(const char **)context, 1);
+    _exit(100 + (int)uh_kernel_choice());
 }
 
 static void UH_KERNEL_names_the_kernel(void **state)
 {
     (void)state;
     for (size_t i = 0; i < KERNELS; i++) {
-        struct child child = in_child(choose, uh_kernel_name(kernels[i]));
-        assert_true(WIFEXITED(child.status));
-        assert_int_equal(WEXITSTATUS(child.status), uh_kernel_runs(kernels[i])
-                                                        ? 100 + (int)kernels[i]
-                                                        : 2);
+        const char *name = uh_kernel_name(kernels[i]);
+        assert_int_equal(run_child(choose, &name).status,
+                         uh_kernel_runs(kernels[i]) ? 100 + (int)kernels[i]
+                                                    : 2);
     }
-    struct child child = in_child(choose, "");
-    assert_true(WIFEXITED(child.status));
-    assert_in_range(WEXITSTATUS(child.status), 100, 100 + UH_KERNEL_AVX512);
+    const char *none = "";
+    assert_in_range(run_child(choose, &none).status, 100,
+                    100 + UH_KERNEL_AVX512);
 }
 
 static void an_unknown_UH_KERNEL_is_one_line_and_status_2(void **state)
@@ -536,35 +495,32 @@ static void an_unknown_UH_KERNEL_is_one_line_and_status_2(void **state)
     (void)state;
     static const char *const bad[] = {"sse", "AVX2", "avx2 ", "avx5120"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        struct child child = in_child(choose, bad[i]);
-        assert_true(WIFEXITED(child.status));
-        assert_int_equal(WEXITSTATUS(child.status), 2);
-        assert_non_null(strstr(child.said, "UH_KERNEL: expected"));
+        const char *name = bad[i];
+        struct ending e = run_child(choose, &name);
+        assert_int_equal(e.status, 2);
+        assert_non_null(strstr(e.said, "UH_KERNEL: expected"));
         /* a leak checker speaks when a forked child exits, too */
-        char *checker = strstr(child.said, "\n==");
+        char *checker = strstr(e.said, "\n==");
         if (checker) {
             checker[1] = '\0';
         }
-        assert_ptr_equal(strchr(child.said, '\n'),
-                         child.said + strlen(child.said) - 1);
+        assert_ptr_equal(strchr(e.said, '\n'), e.said + strlen(e.said) - 1);
     }
 }
 
-static int narrow_c(const char *argument)
+static void narrow_c(void *context)
 {
-    (void)argument;
+    (void)context;
     float x[4] = {0}, c[4];
     uh_sgemm(pools[1], UH_NN, 2, 2, 2, x, 2, x, 2, UH_FROM_ZERO, c, 1);
-    return 0;
 }
 
 static void rows_that_overlap_abort(void **state)
 {
     (void)state;
-    struct child child = in_child(narrow_c, NULL);
-    assert_true(WIFSIGNALED(child.status));
-    assert_int_equal(WTERMSIG(child.status), SIGABRT);
-    assert_non_null(strstr(child.said, "broken contract: ldc >= n"));
+    struct ending e = run_child(narrow_c, NULL);
+    assert_int_equal(e.status, 128 + SIGABRT);
+    assert_non_null(strstr(e.said, "broken contract: ldc >= n"));
 }
 
 /* 1 + 2^-53 + 2^-53 from the left is 1, from the right more. */
