@@ -14,7 +14,7 @@ enum {
     LANES = 8,
     COLS = 2 * LANES,
     STEPS = 16, /* of p, from one fetch to the next */
-    UNROLLED = 4
+    UNROLLED = 8
 };
 
 #define EACH_ROW(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5)
@@ -87,6 +87,10 @@ INLINE void run(const struct uh_mat_tile *t, size_t rows, size_t vectors,
             a3 += a_step;                                                      \
         }                                                                      \
         b += b_step;                                                           \
+        if (!packed) {                                                         \
+            /* or copies would be counted up, and these behind the loop */     \
+            __asm__("" : "+r"(a0), "+r"(a3), "+r"(b));                         \
+        }                                                                      \
     }
     for (size_t left = t->k; left > 0;) {
         const size_t steps = left < STEPS ? left : STEPS;
@@ -106,7 +110,7 @@ INLINE void run(const struct uh_mat_tile *t, size_t rows, size_t vectors,
         }
         if (packed && steps == STEPS) {
             for (size_t i = 0; i < STEPS; i += UNROLLED) {
-                _Pragma("GCC unroll 4") EACH_STEP(UNROLLED)
+                _Pragma("GCC unroll 8") EACH_STEP(UNROLLED)
             }
         } else {
             EACH_STEP(steps)
@@ -240,8 +244,8 @@ const struct uh_mat_kernel uh_mat_avx2 = {
     .row_unit = 1,
     .cols = COLS,
     .lanes = LANES,
-    .k_block = 384,
-    .row_block = 56 * ROWS,
+    .k_block = 512,
+    .row_block = 40 * ROWS,
     .column_block = 4096,
     .tile = run_tile,
     .copy = copy,

@@ -84,6 +84,10 @@ INLINE void run(const struct uh_mat_tile *t, size_t rows, size_t vectors,
             a10 += a_step;                                                     \
         }                                                                      \
         b += b_step;                                                           \
+        if (!packed) {                                                         \
+            /* or copies would be counted up, and these behind the loop */     \
+            __asm__("" : "+r"(a0), "+r"(a5), "+r"(a10), "+r"(b));              \
+        }                                                                      \
     }
     for (size_t left = t->k; left > 0;) {
         const size_t steps = left < STEPS ? left : STEPS;
