@@ -462,8 +462,8 @@ static void bound_norms(const struct place *p, struct uh_arena *arena)
         const double number[] = {
             norm.lower, norm.upper, norm.upper_proved,
             uh_opnorm_gain(layer, NULL, pool, norm.vector)};
-        must(uh_opnorm_check(layer, NULL, &norm.run, 2 * norm.upper, 1e-9, pool,
-                             &error),
+        must(uh_opnorm_check(layer, NULL, norm.runs, norm.run, 2 * norm.upper,
+                             norm.share, pool, &error),
              &error);
         uh_digest_add(&d, number, sizeof number);
     }
