@@ -377,7 +377,7 @@ static int takes(const struct search *q, int round, int more,
         return 0;
     }
     if (!more) {
-        return 1;
+        return q->used < q->s.steps;
     }
     const double done = (double)r->steps;
     if (round) {
@@ -459,11 +459,12 @@ static void keep_run(const struct search *q, size_t i, const char *stream,
 static double proved_by(const struct uh_krylov run[], size_t count,
                         double delta)
 {
-    const double simple = uh_map_simple(run[0].map);
+    const double simple = uh_map_simple(run[0].map), high = 4 * simple * simple;
     double bound = 0;
     for (size_t i = 0; i < count; i++) {
-        const double tau = uh_krylov_least(
-            &run[i], delta, uh_krylov_value(&run[i], 0), 4 * simple * simple);
+        /* of a map that is zero beside Y the values are noise */
+        const double low = fmax(uh_krylov_value(&run[i], 0), 0x1p-40 * high);
+        const double tau = uh_krylov_least(&run[i], delta, low, high);
         bound = fmax(bound, uh_krylov_whole(&run[i], tau));
     }
     return sqrt(bound) * (1 + 2 * UH_UNIT);

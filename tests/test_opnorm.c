@@ -189,6 +189,23 @@ static void equal_singular_values_are_no_trouble(void **state)
     assert_true(norm.upper <= norm.lower * (1 + 1e-9));
 }
 
+/* Nothing is left beside what is taken out. */
+static void few_singular_values_are_no_trouble(void **state)
+{
+    struct state *s = *state;
+    for (size_t i = 0; i < 300; i++) {
+        char arch[64];
+        snprintf(arch, sizeof arch, "input %zu; dense %zu", 3 + i % 30,
+                 1 + i % 3);
+        struct uh_net net = made(s, arch, uh_arena_format(s->arena, "%zu", i));
+        const struct uh_opnorm_options options = {
+            .stream = "few", .bounds = UH_OPNORM_LOWER | UH_OPNORM_UPPER};
+        const struct uh_opnorm norm =
+            uh_opnorm_layer(&net.layer[0], NULL, &options, s->pool, s->arena);
+        assert_true(norm.upper <= norm.lower * (1 + 1e-6));
+    }
+}
+
 static void a_layer_of_zeros_has_norm_zero(void **state)
 {
     struct state *s = *state;
@@ -1039,6 +1056,7 @@ int main(void)
         cmocka_unit_test(a_scale_of_the_outputs_counts),
         cmocka_unit_test(matrices_done_by_hand_have_their_norms),
         cmocka_unit_test(equal_singular_values_are_no_trouble),
+        cmocka_unit_test(few_singular_values_are_no_trouble),
         cmocka_unit_test(a_layer_of_zeros_has_norm_zero),
         cmocka_unit_test(a_power_of_two_goes_through_every_bit),
         cmocka_unit_test(the_proved_bound_is_the_symbols_supremum),
