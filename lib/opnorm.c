@@ -15,7 +15,7 @@
 enum {
     LOOK = 2,    /* steps between two looks at the bounds, */
     PLAN = 8,    /* and at what taking vectors out would gain */
-    ROUNDS = 12, /* draws at most */
+    ROUNDS = 40, /* draws at most */
     SMALL = 1024 /* sides of a map that is formed after all */
 };
 
@@ -283,33 +283,52 @@ struct plan {
     double *s;
 };
 
+/* The largest Ritz values, their coordinates and residuals: as many as have
+ * converged, and as many again.  How many. */
+static size_t converged(const struct uh_krylov *r, size_t room, double lambda,
+                        double *value, double *rho, double *s)
+{
+    const double last = r->beta[r->steps - 1];
+    for (size_t done = 0, count = least(room, 4);;
+         count = least(room, 2 * count)) {
+        for (; done < count; done++) {
+            value[done] = uh_krylov_value(r, done);
+        }
+        uh_krylov_vectors(r, count, value, s);
+        for (size_t i = 0; i < count; i++) {
+            rho[i] = fabs(last * s[(i + 1) * r->steps - 1]);
+        }
+        const size_t half = count / 2;
+        if (count == room || hidden * rho[half] > lambda - value[half]) {
+            return count;
+        }
+    }
+}
+
 static struct plan plan_of(const struct search *q, int round)
 {
     const struct uh_krylov *r = &q->run[0];
     const size_t room = least(UH_KRYLOV_KNOWN - q->known, r->steps);
-    const double lambda = goal(q), last = r->beta[r->steps - 1];
-    const double share = share_of(q->s.failure, round + 1);
+    const double lambda = goal(q), share = share_of(q->s.failure, round + 1);
     const double delta =
         uh_krylov_delta(r->dim, each_of(share, UH_OPNORM_RUNS));
     double value[UH_KRYLOV_KNOWN], rho[UH_KRYLOV_KNOWN];
     double tau = uh_krylov_beside(r, lambda), far = 0;
     struct plan best = {.cost = (double)INFINITY};
+    if (room == 0) {
+        return best;
+    }
     best.s = uh_arena_alloc(q->arena, room * r->steps, sizeof *best.s);
-    for (size_t i = 0; i < room; i++) {
-        value[i] = uh_krylov_value(r, i);
-    }
-    uh_krylov_vectors(r, room, value, best.s);
-    for (size_t i = 0; i < room; i++) {
-        rho[i] = fabs(last * best.s[(i + 1) * r->steps - 1]);
-    }
-    for (size_t i = 0; i + 1 < room && lambda > value[i]; i++) {
+    const size_t count = converged(r, room, lambda, value, rho, best.s);
+    for (size_t i = 0; i + 1 < count && lambda > value[i]; i++) {
         tau -= rho[i] / (lambda - value[i]) * rho[i] * (1 + 1e-3);
         far = fmax(far, rho[i]);
         const double next = value[i + 1] + hidden * rho[i + 1];
-        if (hidden * far > value[i] - value[i + 1]) {
+        const double top = fmax(fmin(next, value[i]), 0x1p-40 * lambda);
+        if (hidden * far > value[i] - value[i + 1] ||
+            lambda - tau > (lambda - top) / 4) {
             continue;
         }
-        const double top = fmax(fmin(next, value[i]), 0x1p-40 * lambda);
         const double cost =
             UH_OPNORM_RUNS * steps_until(delta, tau, top) + (double)(i + 1);
         if (cost < best.cost) {

@@ -151,7 +151,7 @@ struct uh_symbol uh_map_symbol(const struct uh_map *map,
 
 /* -- Lanczos --------------------------------------------------------------- */
 
-enum { UH_KRYLOV_KNOWN = 48 }; /* vectors taken out at most */
+enum { UH_KRYLOV_KNOWN = 96 }; /* vectors taken out at most */
 
 /* A run of Lanczos for PSP, S = A'A, P the projection beside the vectors that
  * were taken out. */
