@@ -11,10 +11,17 @@ import subprocess
 import sys
 
 sys.dont_write_bytecode = True
-loader = importlib.machinery.SourceFileLoader("bench", os.path.abspath("tools/bench"))
-bench = importlib.util.module_from_spec(importlib.util.spec_from_loader("bench", loader))
-sys.modules["bench"] = bench
-loader.exec_module(bench)
+
+
+def loaded(name):
+    loader = importlib.machinery.SourceFileLoader(name.split(".")[0], os.path.abspath("tools/" + name))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
+    sys.modules[loader.name] = module
+    loader.exec_module(module)
+    return module
+
+
+bench = loaded("bench")
 
 tests = []
 
@@ -166,6 +173,12 @@ def wrong_usage_is_one_line_and_status_2():
             return False
     text = subprocess.run([sys.executable, "tools/bench", "--help"], capture_output=True, text=True)
     return text.returncode == 0 and text.stdout.startswith("bench: ") and all(r.item in text.stdout for r in bench.rows())
+
+
+@test
+def the_peer_of_norms_knows_the_words_that_rows_give_it():
+    words = [p.words[2] for r in bench.norms() for p in r.peers]
+    return len(words) > 6 and set(words) <= set(loaded("bench_norm.py").NAMES)
 
 
 @test

@@ -19,6 +19,7 @@ CONVS = {  # channels in and out, kernel, stride, padding, image
     "conv1": (3, 64, 11, 4, 2, 224), "conv2": (64, 192, 5, 1, 2, 27),
     "conv3": (192, 384, 3, 1, 1, 13), "conv4": (384, 256, 3, 1, 1, 13),
     "conv5": (256, 256, 3, 1, 1, 13)}
+NAMES = (*CONVS, "dense-svds", "dense-svd")
 ITERATIONS = 100
 
 
@@ -55,7 +56,7 @@ def dense(name):
 
 def main():
     name = sys.argv[1] if len(sys.argv) == 2 else ""
-    if name not in CONVS and name not in ("dense-svds", "dense-svd"):
+    if name not in NAMES:
         sys.exit("usage: bench_norm.py conv1|...|conv5|dense-svds|dense-svd")
     work = convolution(*CONVS[name]) if name in CONVS else dense(name)
     wall, cpu = time.perf_counter(), time.process_time()
