@@ -5,6 +5,8 @@
  * name there), TARGET (an attribute) and WIDE (eight floats at an address, as
  * doubles).
  */
+#if defined(TARGET)
+
 TARGET static double UNDER(dot)(size_t n, const double *x, const double *y)
 {
     lanes8 a = {0}, b = {0};
@@ -112,3 +114,5 @@ TARGET static void UNDER(spread)(size_t n,
 #undef UNDER
 #undef TARGET
 #undef WIDE
+
+#endif
