@@ -5,6 +5,8 @@
  * name there), TARGET (an attribute) and WIDE (eight floats at an address, as
  * doubles).
  */
+#include "opnorm_parts.h"
+
 #if defined(TARGET)
 
 TARGET static double UNDER(dot)(size_t n, const double *x, const double *y)
