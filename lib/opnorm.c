@@ -195,7 +195,6 @@ static struct uh_opnorm zero_map(size_t dim, struct uh_arena *arena)
 /* The work on one layer. */
 struct search {
     struct settings s;
-    const struct uh_layer *layer;
     const struct uh_map *map;
     struct uh_arena *arena;
     size_t used;                          /* steps, of all rounds */
@@ -501,7 +500,6 @@ static int begin(struct search *q, int round, const char *stream, size_t most,
         q->run[i] =
             i == 0 ? uh_krylov_open(q->map, most, q->known, q->out, q->arena)
                    : uh_krylov_twin(&q->run[0]);
-        q->run[i].clears = i == 0;
         if (!uh_krylov_start(&q->run[i],
                              drawn(q->map, size, name[i], q->arena))) {
             return 0;
@@ -587,7 +585,7 @@ struct uh_opnorm uh_opnorm_named(const struct uh_layer *layer,
         uh_arena_free(&own);
         return zero_map(out.dim, arena);
     }
-    struct search q = {.s = s, .layer = layer, .map = map, .arena = arena};
+    struct search q = {.s = s, .map = map, .arena = arena};
     search(&q, stream, &out);
     conclude(&q, &out);
     if (s.bounds & UH_OPNORM_PROVED) {
@@ -645,7 +643,7 @@ struct uh_opnorm uh_opnorm_from(const struct uh_layer *layer,
     struct uh_arena *own = uh_arena_new();
     const struct uh_map *map = uh_map_of(layer, scale, 1, pool, own);
     struct uh_opnorm out = unknown(layer);
-    struct search q = {.layer = layer, .map = map, .arena = arena, .runs = 1};
+    struct search q = {.map = map, .arena = arena, .runs = 1};
     q.run[0] = uh_krylov_open(map, steps, 0, NULL, arena);
     double *x = uh_arena_alloc_raw(arena, q.run[0].dim, sizeof *x);
     uh_map_import(map, start, x);

@@ -629,6 +629,7 @@ struct uh_krylov uh_krylov_open(const struct uh_map *map, size_t most,
 struct uh_krylov uh_krylov_twin(const struct uh_krylov *of)
 {
     struct uh_krylov r = *of;
+    r.clears = 0;
     make_room(&r);
     return r;
 }

@@ -80,7 +80,7 @@ double uh_opnorm_length_error(size_t n);
 
 /* -- maps --------------------------------------------------------------------- */
 
-enum { UH_MAP_VECTORS = 2 }; /* that a product takes at once, at most */
+enum { UH_MAP_VECTORS = UH_OPNORM_RUNS /* that a product takes at most */ };
 
 struct uh_map;
 
@@ -184,7 +184,8 @@ struct uh_krylov uh_krylov_open(const struct uh_map *map, size_t most,
                                 size_t known, double **out,
                                 struct uh_arena *arena);
 
-/* Another run beside the same vectors. */
+/* Another run beside the same vectors, not cleared of its own: for a proof, and
+ * for its largest Ritz value. */
 struct uh_krylov uh_krylov_twin(const struct uh_krylov *run);
 
 /* v_1 from any vector: its part beside Y, divided by its norm.  0: there is
