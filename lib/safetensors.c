@@ -382,7 +382,8 @@ static enum uh_status look_at_header(const char *path, struct uh_error *error)
     if (status == UH_OK) {
         status = check_prefix(size, bytes, path, error);
     }
-    if (status == UH_OK && little_endian(bytes) <= got - PREFIX) {
+    const int rest = status == UH_OK && got < size;
+    if (rest && little_endian(bytes) <= got - PREFIX) {
         status = parse_header(size, bytes, 0, path, own, &file, error);
     }
     uh_arena_free(&own);
