@@ -13,8 +13,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 enum { ALIGNMENT = 64, FIRST_BLOCK = 1 << 16, LARGEST_STEP = 1 << 26 };
+
+/* Bytes of a large page.  The system clears one for less than the 512 small
+ * ones that it holds. */
+enum { PAGE = 1 << 21 };
 
 struct block {
     struct block *older;
@@ -115,11 +120,16 @@ static void add_block(struct uh_arena *arena, size_t bytes)
     struct block *block = NULL;
     if (size <= SIZE_MAX - HEADER - ALIGNMENT) {
         size_t whole = (HEADER + size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-        block = aligned_alloc(ALIGNMENT, whole);
+        block = aligned_alloc(size < 2 * PAGE ? ALIGNMENT : PAGE, whole);
     }
     if (!block) {
         out_of_memory(bytes);
     }
+#ifdef MADV_HUGEPAGE
+    if (size >= 2 * PAGE) {
+        (void)madvise(block, HEADER + size, MADV_HUGEPAGE); /* or small ones */
+    }
+#endif
     *block = (struct block){arena->newest, size, 0};
     arena->newest = block;
 }
