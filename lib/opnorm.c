@@ -13,10 +13,11 @@
 #include <string.h>
 
 enum {
-    LOOK = 2,    /* steps between two looks at the bounds, */
-    PLAN = 8,    /* and at what taking vectors out would gain */
-    ROUNDS = 40, /* draws at most */
-    SMALL = 1024 /* sides of a map that is formed after all */
+    LOOK = 2,        /* steps between two looks at the bounds, */
+    PLAN = 8,        /* and at what taking vectors out would gain */
+    ROUNDS = 40,     /* draws at most */
+    HEAVY = 1 << 21, /* weights of a dense layer that caches do not hold */
+    SMALL = 1024     /* sides of a map that is formed after all */
 };
 
 static const double default_tolerance = 1e-6, default_failure = 1e-9;
@@ -197,9 +198,9 @@ struct search {
     struct settings s;
     const struct uh_map *map;
     struct uh_arena *arena;
-    size_t used;                          /* steps, of all rounds */
-    size_t runs;                          /* of the newest round */
-    struct uh_krylov run[UH_OPNORM_RUNS]; /* the first is cleared of itself */
+    size_t used;        /* steps, of all rounds */
+    size_t first, runs; /* of the first round, the newest */
+    struct uh_krylov run[UH_OPNORM_RUNS];
     double delta;
     size_t known;
     double *out[UH_KRYLOV_KNOWN];
@@ -385,8 +386,32 @@ static void take_out(struct search *q, const struct plan *plan)
 
 enum end { PROVED, TAKEN, GIVEN_UP };
 
-/* Whether the plan is better than going on.  The first round goes on as long
- * as the plans get better by more than the steps cost. */
+/* Steps until the goal is refuted by a run, if it goes on growing as it did in
+ * the last ones. */
+static double steps_to_go(const struct search *q)
+{
+    const double lambda = goal(q);
+    double least_steps = (double)INFINITY;
+    for (size_t i = 0; i < q->runs; i++) {
+        const size_t k = q->run[i].steps;
+        if (k > PLAN) {
+            const double growth = uh_krylov_growth(&q->run[i], lambda, k);
+            const double before =
+                uh_krylov_growth(&q->run[i], lambda, k - PLAN);
+            const double missing = -uh_log(q->delta) - growth;
+            if (growth > before) {
+                least_steps =
+                    fmin(least_steps, PLAN * missing / (growth - before));
+            }
+        }
+    }
+    return least_steps;
+}
+
+/* Whether the plan is better than going on.  A first round of several vectors
+ * goes on unless the plan costs less than half of what is left; one of a single
+ * vector, which rounding keeps from the end, as long as the plans get better by
+ * more than the steps cost. */
 static int takes(const struct search *q, int round, int more,
                  const struct plan *plan, double *least_total)
 {
@@ -398,6 +423,9 @@ static int takes(const struct search *q, int round, int more,
         return q->used < q->s.steps;
     }
     const double done = (double)r->steps;
+    if (round == 0 && q->runs > 1) {
+        return UH_OPNORM_RUNS * steps_to_go(q) > 2 * plan->cost;
+    }
     if (round) {
         const double tau = uh_krylov_beside(r, goal(q));
         const double all = steps_until(q->delta, tau, uh_krylov_value(r, 0));
@@ -452,8 +480,9 @@ static enum end iterate(struct search *q, int round)
 static const char *run_name(const char *stream, int round, size_t run,
                             struct uh_arena *arena)
 {
-    return round ? uh_arena_format(arena, "%s/again/%d/%zu", stream, round, run)
-                 : uh_arena_text(arena, stream);
+    return round || run
+               ? uh_arena_format(arena, "%s/again/%d/%zu", stream, round, run)
+               : uh_arena_text(arena, stream);
 }
 
 static void keep_run(const struct search *q, size_t i, const char *stream,
@@ -488,18 +517,26 @@ static double proved_by(const struct uh_krylov run[], size_t count,
     return sqrt(bound) * (1 + 2 * UH_UNIT);
 }
 
-/* Draws and begins a round: one vector, later two.  0: nothing is left. */
+/* How many vectors the first round draws.  Where the weights come from memory
+ * for every product, a second vector costs little. */
+static size_t first_runs(const struct search *q, const struct uh_layer *layer)
+{
+    const int heavy = layer->kind == UH_DENSE && layer->weight_count >= HEAVY;
+    return heavy && (q->s.bounds & UH_OPNORM_UPPER) ? UH_OPNORM_RUNS : 1;
+}
+
+/* Draws and begins a round.  0: nothing is left. */
 static int begin(struct search *q, int round, const char *stream, size_t most,
                  const char *name[], size_t size)
 {
-    q->runs = round ? UH_OPNORM_RUNS : 1;
+    q->runs = round ? UH_OPNORM_RUNS : q->first;
     q->delta = uh_krylov_delta(uh_map_in(q->map),
                                each_of(share_of(q->s.failure, round), q->runs));
     for (size_t i = 0; i < q->runs; i++) {
         name[i] = run_name(stream, round, i, q->arena);
         q->run[i] =
             i == 0 ? uh_krylov_open(q->map, most, q->known, q->out, q->arena)
-                   : uh_krylov_twin(&q->run[0]);
+                   : uh_krylov_twin(&q->run[0], round == 0);
         if (!uh_krylov_start(&q->run[i],
                              drawn(q->map, size, name[i], q->arena))) {
             return 0;
@@ -586,6 +623,7 @@ struct uh_opnorm uh_opnorm_named(const struct uh_layer *layer,
         return zero_map(out.dim, arena);
     }
     struct search q = {.s = s, .map = map, .arena = arena};
+    q.first = first_runs(&q, layer);
     search(&q, stream, &out);
     conclude(&q, &out);
     if (s.bounds & UH_OPNORM_PROVED) {

@@ -33,7 +33,9 @@
  * Rounding  a bound of the noise of a product, 1e-12, is as large as delta is
  *           for one vector at 1e-9.  So two are drawn: unless both are as rare
  *           as the root of the probability allows, 1e-7, one of them refutes
- *           rightly; the bound is the larger of theirs.
+ *           rightly; the bound is the larger of theirs.  A large dense
+ *           layer's first round draws two at once: a product waits for the
+ *           weights, and each vector has to grow half as far.
  * Deflation  near the Ritz values the argument has no force: g first falls
  *           there by as much as lambda lies close to them.  So Ritz vectors Y
  *           near the top, once they have converged, are taken out, and new

@@ -2,6 +2,7 @@
 #include "opnorm_parts.h"
 
 #include "die.h"
+#include "fmath.h"
 
 #include <math.h>
 #include <string.h>
@@ -109,6 +110,20 @@ int uh_krylov_refutes(const struct uh_krylov *r, double delta, double tau)
         g = left / r->beta[j] * g * less * less;
     }
     return 0;
+}
+
+double uh_krylov_growth(const struct uh_krylov *r, double tau, size_t steps)
+{
+    double back = 0, sum = 0;
+    for (size_t j = 0; j < steps; j++) {
+        const double left = tau - r->alpha[j] - back;
+        if (!(left > 0) || !(r->beta[j] > 0)) {
+            return left > 0 ? (double)INFINITY : -(double)INFINITY;
+        }
+        back = r->beta[j] / left * r->beta[j];
+        sum += uh_log(left / r->beta[j]);
+    }
+    return sum;
 }
 
 double uh_krylov_least(const struct uh_krylov *r, double delta, double low,
@@ -626,10 +641,10 @@ struct uh_krylov uh_krylov_open(const struct uh_map *map, size_t most,
     return r;
 }
 
-struct uh_krylov uh_krylov_twin(const struct uh_krylov *of)
+struct uh_krylov uh_krylov_twin(const struct uh_krylov *of, int clears)
 {
     struct uh_krylov r = *of;
-    r.clears = 0;
+    r.clears = clears;
     make_room(&r);
     return r;
 }

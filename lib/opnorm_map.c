@@ -462,26 +462,33 @@ static double scale_of(const struct uh_map *m, size_t o)
     return m->scale ? (double)m->scale[o] : 1;
 }
 
-/* A few rows at a time: what they give with x, and at once, while they are in
- * the cache, what they give back. */
-static void dense_rows(const struct dense *d, size_t v, size_t o, size_t end,
-                       const float *const rows[UH_OPNORM_ROWS], double *z)
-{
-    const struct uh_map *m = d->map;
-    double t[UH_OPNORM_ROWS];
-    m->kernel->dots(m->in, rows, d->x[v], t);
-    for (size_t r = 0; r < UH_OPNORM_ROWS && o + r < end; r++) {
-        d->y[v][o + r] = t[r] * scale_of(m, o + r);
-        t[r] = d->y[v][o + r] * scale_of(m, o + r);
-    }
-    if (d->z) {
-        m->kernel->spread(m->in, rows, t, z);
-    }
-}
-
 static double *shard_of(const struct uh_map *m, size_t v, size_t index)
 {
     return m->shard + (v * parts_of(m->out, SHARD) + index) * m->in;
+}
+
+/* A few rows at a time: what they give with two vectors, and at once, while they
+ * are in the cache, what they give back. */
+static void dense_rows(const struct dense *d, size_t v, size_t index, size_t o,
+                       size_t end, const float *const rows[UH_OPNORM_ROWS])
+{
+    const struct uh_map *m = d->map;
+    const size_t count = least(2, d->count - v);
+    double t[2][UH_OPNORM_ROWS];
+    m->kernel->dots(m->in, rows, count, d->x + v, t);
+    for (size_t i = 0; i < count; i++) {
+        for (size_t r = 0; r < UH_OPNORM_ROWS && o + r < end; r++) {
+            const double y = t[i][r] * scale_of(m, o + r);
+            d->y[v + i][o + r] = y;
+            t[i][r] = y * scale_of(m, o + r);
+        }
+    }
+    if (d->z) {
+        double *const z[2] = {shard_of(m, v, index),
+                              shard_of(m, v + count - 1, index)};
+        m->kernel->spread(m->in, rows, count,
+                          (const double(*)[UH_OPNORM_ROWS])t, z);
+    }
 }
 
 static void dense_shard(void *context, size_t index, struct uh_pool *serial)
@@ -496,8 +503,8 @@ static void dense_shard(void *context, size_t index, struct uh_pool *serial)
     for (size_t o = index * SHARD; o < end; o += UH_OPNORM_ROWS) {
         const float *rows[UH_OPNORM_ROWS];
         rows_of(m, o, rows);
-        for (size_t v = 0; v < d->count; v++) {
-            dense_rows(d, v, o, end, rows, shard_of(m, v, index));
+        for (size_t v = 0; v < d->count; v += 2) {
+            dense_rows(d, v, index, o, end, rows);
         }
     }
 }

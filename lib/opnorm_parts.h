@@ -34,14 +34,18 @@ struct uh_opnorm_kernel {
      * over p < k <= DEPTH from +0, for i < rows, j < cols. */
     void (*tile)(size_t k, const double *a, const double *b, size_t cols,
                  double *c, size_t ldc);
-    /* sum[r] = rows[r] . x for r < ROWS.  A segment at a time: 16 partial
-     * sums (entry i goes to sum i mod 16), each product and each sum rounded,
-     * folded in halves 8, 4, 2, 1; the segments one after the other. */
+    /* sum[v][r] = rows[r] . x[v] for r < ROWS, v < count, count 1 or 2.  A
+     * segment at a time: 16 partial sums (entry i goes to sum i mod 16), each
+     * product and each sum rounded, folded in halves 8, 4, 2, 1; the segments
+     * one after the other. */
     void (*dots)(size_t n, const float *const rows[UH_OPNORM_ROWS],
-                 const double *x, double sum[UH_OPNORM_ROWS]);
-    /* z += t[r] rows[r], r ascending, each product and each sum rounded. */
+                 size_t count, const double *const x[2],
+                 double sum[2][UH_OPNORM_ROWS]);
+    /* z[v] += t[v][r] rows[r], r ascending, each product and each sum
+     * rounded. */
     void (*spread)(size_t n, const float *const rows[UH_OPNORM_ROWS],
-                   const double t[UH_OPNORM_ROWS], double *z);
+                   size_t count, const double t[2][UH_OPNORM_ROWS],
+                   double *const z[2]);
     /* x . y of at most SEGMENT doubles, in the same 16 sums. */
     double (*dot)(size_t n, const double *x, const double *y);
     /* y -= c x */
@@ -184,9 +188,9 @@ struct uh_krylov uh_krylov_open(const struct uh_map *map, size_t most,
                                 size_t known, double **out,
                                 struct uh_arena *arena);
 
-/* Another run beside the same vectors, not cleared of its own: for a proof, and
- * for its largest Ritz value. */
-struct uh_krylov uh_krylov_twin(const struct uh_krylov *run);
+/* Another run beside the same vectors; not cleared of its own (clears 0) it is
+ * good for a proof, and for its largest Ritz value. */
+struct uh_krylov uh_krylov_twin(const struct uh_krylov *run, int clears);
 
 /* v_1 from any vector: its part beside Y, divided by its norm.  0: there is
  * none. */
@@ -204,6 +208,10 @@ double uh_krylov_delta(size_t dim, double failure);
 
 /* Whether tau, and all above, is refuted as eigenvalue of PSP. */
 int uh_krylov_refutes(const struct uh_krylov *run, double delta, double tau);
+
+/* ln of |y'v_{k+1}| / |y'v_1| after k steps, rounding left out, for y of the
+ * eigenvalue tau.  An estimate. */
+double uh_krylov_growth(const struct uh_krylov *run, double tau, size_t k);
 
 /* Nearly the least tau >= low that is refuted; INFINITY: not even high is. */
 double uh_krylov_least(const struct uh_krylov *run, double delta, double low,

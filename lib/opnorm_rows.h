@@ -38,80 +38,135 @@ TARGET static void UNDER(subtract)(size_t n, double c, const double *x,
     }
 }
 
-TARGET INLINE void UNDER(dots_segment)(size_t n, const float *w0,
-                                       const float *w1, const float *w2,
-                                       const float *w3, const double *x,
-                                       double sum[UH_OPNORM_ROWS])
+/* Both of two vectors, so that a weight is read and widened once for both. */
+#define EACH_ROW(DO) DO(0) DO(1) DO(2) DO(3)
+TARGET INLINE void UNDER(dots_segment)(size_t n,
+                                       const float *const rows[UH_OPNORM_ROWS],
+                                       size_t count, const double *const x[2],
+                                       double sum[2][UH_OPNORM_ROWS])
 {
-    lanes8 a0 = {0}, a1 = {0}, a2 = {0}, a3 = {0};
-    lanes8 b0 = {0}, b1 = {0}, b2 = {0}, b3 = {0};
+    const double *const x0 = x[0], *const x1 = x[count - 1];
+#define CLEAR(r)                                                               \
+    const float *const w##r = rows[r];                                         \
+    lanes8 a##r = {0}, b##r = {0}, c##r = {0}, d##r = {0};
+    EACH_ROW(CLEAR)
+#undef CLEAR
     size_t i = 0;
     for (; i + LANES <= n; i += LANES) {
-        const lanes8 u = *(const lanes8 *)(x + i);
-        const lanes8 v = *(const lanes8 *)(x + i + 8);
-        a0 += u * WIDE(w0 + i);
-        b0 += v * WIDE(w0 + i + 8);
-        a1 += u * WIDE(w1 + i);
-        b1 += v * WIDE(w1 + i + 8);
-        a2 += u * WIDE(w2 + i);
-        b2 += v * WIDE(w2 + i + 8);
-        a3 += u * WIDE(w3 + i);
-        b3 += v * WIDE(w3 + i + 8);
+        const lanes8 u0 = *(const lanes8 *)(x0 + i);
+        const lanes8 v0 = *(const lanes8 *)(x0 + i + 8);
+        const lanes8 u1 = *(const lanes8 *)(x1 + i);
+        const lanes8 v1 = *(const lanes8 *)(x1 + i + 8);
+#define ADD(r)                                                                 \
+    {                                                                          \
+        const lanes8 s = WIDE(w##r + i), t = WIDE(w##r + i + 8);               \
+        a##r += u0 * s;                                                        \
+        b##r += v0 * t;                                                        \
+        if (count == 2) {                                                      \
+            c##r += u1 * s;                                                    \
+            d##r += v1 * t;                                                    \
+        }                                                                      \
     }
-    const float *const w[UH_OPNORM_ROWS] = {w0, w1, w2, w3};
-    double s[UH_OPNORM_ROWS][LANES];
-    memcpy(s[0], &a0, sizeof a0);
-    memcpy(s[0] + 8, &b0, sizeof b0);
-    memcpy(s[1], &a1, sizeof a1);
-    memcpy(s[1] + 8, &b1, sizeof b1);
-    memcpy(s[2], &a2, sizeof a2);
-    memcpy(s[2] + 8, &b2, sizeof b2);
-    memcpy(s[3], &a3, sizeof a3);
-    memcpy(s[3] + 8, &b3, sizeof b3);
-    for (size_t r = 0; r < UH_OPNORM_ROWS; r++) {
-        for (size_t p = i, j = 0; p < n; p++, j++) {
-            s[r][j] += x[p] * (double)w[r][p];
+        EACH_ROW(ADD)
+#undef ADD
+    }
+    double s[2][UH_OPNORM_ROWS][LANES];
+#define KEEP(r)                                                                \
+    memcpy(s[0][r], &a##r, sizeof a##r);                                       \
+    memcpy(s[0][r] + 8, &b##r, sizeof b##r);                                   \
+    memcpy(s[1][r], &c##r, sizeof c##r);                                       \
+    memcpy(s[1][r] + 8, &d##r, sizeof d##r);
+    EACH_ROW(KEEP)
+#undef KEEP
+    for (size_t v = 0; v < count; v++) {
+        for (size_t r = 0; r < UH_OPNORM_ROWS; r++) {
+            for (size_t p = i, j = 0; p < n; p++, j++) {
+                s[v][r][j] += x[v][p] * (double)rows[r][p];
+            }
+            sum[v][r] += folded(s[v][r]);
         }
-        sum[r] += folded(s[r]);
+    }
+}
+
+TARGET INLINE void UNDER(dots_of)(size_t n,
+                                  const float *const rows[UH_OPNORM_ROWS],
+                                  size_t count, const double *const x[2],
+                                  double sum[2][UH_OPNORM_ROWS])
+{
+    memset(sum, 0, count * sizeof sum[0]);
+    for (size_t i = 0; i < n; i += SEGMENT) {
+        const float *const row[UH_OPNORM_ROWS] = {rows[0] + i, rows[1] + i,
+                                                  rows[2] + i, rows[3] + i};
+        const double *const at[2] = {x[0] + i, x[count - 1] + i};
+        UNDER(dots_segment)
+        (n - i < SEGMENT ? n - i : SEGMENT, row, count, at, sum);
     }
 }
 
 TARGET static void UNDER(dots)(size_t n,
                                const float *const rows[UH_OPNORM_ROWS],
-                               const double *x, double sum[UH_OPNORM_ROWS])
+                               size_t count, const double *const x[2],
+                               double sum[2][UH_OPNORM_ROWS])
 {
-    for (size_t r = 0; r < UH_OPNORM_ROWS; r++) {
-        sum[r] = 0;
-    }
-    for (size_t i = 0; i < n; i += SEGMENT) {
-        UNDER(dots_segment)
-        (n - i < SEGMENT ? n - i : SEGMENT, rows[0] + i, rows[1] + i,
-         rows[2] + i, rows[3] + i, x + i, sum);
+    if (count == 1) {
+        UNDER(dots_of)(n, rows, 1, x, sum);
+    } else {
+        UNDER(dots_of)(n, rows, 2, x, sum);
     }
 }
 
 /* Meanwhile the rows behind these come nearer: they are read next. */
-TARGET static void UNDER(spread)(size_t n,
-                                 const float *const rows[UH_OPNORM_ROWS],
-                                 const double t[UH_OPNORM_ROWS], double *z)
+TARGET INLINE void UNDER(spread_of)(size_t n,
+                                    const float *const rows[UH_OPNORM_ROWS],
+                                    size_t count,
+                                    const double t[2][UH_OPNORM_ROWS],
+                                    double *const z[2])
 {
+    double *const z0 = z[0], *const z1 = z[count - 1];
     size_t i = 0;
     for (; i + LANES <= n; i += LANES) {
-        lanes8 s = *(const lanes8 *)(z + i), u = *(const lanes8 *)(z + i + 8);
-        for (size_t r = 0; r < UH_OPNORM_ROWS; r++) {
-            __builtin_prefetch(rows[r] + UH_OPNORM_ROWS * n + i);
-            s += t[r] * WIDE(rows[r] + i);
-            u += t[r] * WIDE(rows[r] + i + 8);
+        lanes8 a = *(const lanes8 *)(z0 + i), b = *(const lanes8 *)(z0 + i + 8);
+        lanes8 c = *(const lanes8 *)(z1 + i), d = *(const lanes8 *)(z1 + i + 8);
+#define ADD(r)                                                                 \
+    {                                                                          \
+        __builtin_prefetch(rows[r] + UH_OPNORM_ROWS * n + i);                  \
+        const lanes8 u = WIDE(rows[r] + i), v = WIDE(rows[r] + i + 8);         \
+        a += t[0][r] * u;                                                      \
+        b += t[0][r] * v;                                                      \
+        if (count == 2) {                                                      \
+            c += t[1][r] * u;                                                  \
+            d += t[1][r] * v;                                                  \
+        }                                                                      \
+    }
+        EACH_ROW(ADD)
+#undef ADD
+        *(lanes8 *)(z0 + i) = a;
+        *(lanes8 *)(z0 + i + 8) = b;
+        if (count == 2) {
+            *(lanes8 *)(z1 + i) = c;
+            *(lanes8 *)(z1 + i + 8) = d;
         }
-        *(lanes8 *)(z + i) = s;
-        *(lanes8 *)(z + i + 8) = u;
     }
     for (; i < n; i++) {
         for (size_t r = 0; r < UH_OPNORM_ROWS; r++) {
-            z[i] += t[r] * (double)rows[r][i];
+            for (size_t v = 0; v < count; v++) {
+                z[v][i] += t[v][r] * (double)rows[r][i];
+            }
         }
     }
 }
+
+TARGET static void
+UNDER(spread)(size_t n, const float *const rows[UH_OPNORM_ROWS], size_t count,
+              const double t[2][UH_OPNORM_ROWS], double *const z[2])
+{
+    if (count == 1) {
+        UNDER(spread_of)(n, rows, 1, t, z);
+    } else {
+        UNDER(spread_of)(n, rows, 2, t, z);
+    }
+}
+#undef EACH_ROW
 
 #undef UNDER
 #undef TARGET

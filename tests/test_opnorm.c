@@ -677,6 +677,77 @@ static void false_certificates_are_refused(void **state)
 #undef CHECK
 }
 
+/* H D K, H = I - 2 u u', K the same with v: singular values |D| in exact
+ * arithmetic, floats away from them by less than 2^-24 sqrt(m n) of the top. */
+static struct uh_layer known_values(struct state *s, size_t m, size_t n,
+                                    const double *d)
+{
+    double *u = uh_arena_alloc(s->arena, m, sizeof *u);
+    double *v = uh_arena_alloc(s->arena, n, sizeof *v);
+    double *w = uh_arena_alloc(s->arena, m * n, sizeof *w);
+    double uu = 0, vv = 0, middle = 0;
+    for (size_t i = 0; i < m; i++) {
+        u[i] = 1 + (double)(i * 5 % 17);
+        uu += u[i] * u[i];
+    }
+    for (size_t j = 0; j < n; j++) {
+        v[j] = 1 + (double)(j * 3 % 13);
+        vv += v[j] * v[j];
+    }
+    for (size_t i = 0; i < (m < n ? m : n); i++) {
+        middle += u[i] * d[i] * v[i];
+    }
+    for (size_t i = 0; i < m; i++) {
+        for (size_t j = 0; j < n; j++) {
+            w[i * n + j] = (i == j ? d[i] : 0) -
+                           (j < m ? 2 / uu * u[i] * u[j] * d[j] : 0) -
+                           (i < n ? 2 / vv * d[i] * v[i] * v[j] : 0) +
+                           4 / uu / vv * middle * u[i] * v[j];
+        }
+    }
+    return dense_of(s, m, n, w);
+}
+
+/* Of two million weights and more, two vectors are drawn at once. */
+static void a_heavy_layer_is_proved_by_two_vectors_at_once(void **state)
+{
+    struct state *s = *state;
+    enum { M = 1100, N = 2000 };
+    double *d = uh_arena_alloc(s->arena, M, sizeof *d);
+    /* falling slowly; a cluster on top; all alike; rank two */
+    for (int kind = 0; kind < 4; kind++) {
+        for (size_t i = 0; i < M; i++) {
+            const double x = (double)i / M;
+            d[i] = kind == 0   ? 2 - x
+                   : kind == 1 ? (i < 20 ? 2 - 1e-5 * (double)i : 1.9 - x)
+                   : kind == 2 ? 2
+                               : (i < 2 ? 2 - (double)i : 0);
+        }
+        const struct uh_layer layer = known_values(s, M, N, d);
+        const struct uh_opnorm_options options = {
+            .stream = "heavy", .bounds = UH_OPNORM_LOWER | UH_OPNORM_UPPER};
+        const struct uh_opnorm norm =
+            uh_opnorm_layer(&layer, NULL, &options, s->pool, s->arena);
+        const double slack = 2 * ldexp(sqrt(M * N), -24);
+        assert_true(norm.lower <= 2 + slack && norm.upper >= 2 - slack);
+        assert_true(norm.lower >= 2 - slack && norm.upper <= 2 + slack);
+        assert_true(norm.upper <= norm.lower * (1 + 1e-6));
+        struct uh_error error;
+        assert_int_equal(uh_opnorm_check(&layer, NULL, norm.runs, norm.run,
+                                         norm.upper, norm.share, s->pool,
+                                         &error),
+                         UH_OK);
+        assert_int_equal(norm.runs, 2);
+        if (kind == 0) {
+            assert_true(norm.run[0].known == 0 && norm.share >= 4e-10);
+            assert_int_equal(uh_opnorm_check(&layer, NULL, 1, norm.run,
+                                             norm.upper, norm.share, s->pool,
+                                             &error),
+                             UH_BAD_INPUT);
+        }
+    }
+}
+
 /* P(|y'v| < delta) = 2 c_n times the integral of (1 - t^2)^((n-3)/2). */
 static void delta_is_as_rare_as_is_said(void **state)
 {
@@ -1071,6 +1142,7 @@ int main(void)
         cmocka_unit_test(what_is_taken_out_is_measured),
         cmocka_unit_test(a_drawn_start_finds_what_the_first_one_missed),
         cmocka_unit_test(false_certificates_are_refused),
+        cmocka_unit_test(a_heavy_layer_is_proved_by_two_vectors_at_once),
         cmocka_unit_test(delta_is_as_rare_as_is_said),
         cmocka_unit_test(a_factorization_finds_the_top_from_above),
         cmocka_unit_test(threads_and_kernels_change_no_bit),
