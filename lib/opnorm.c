@@ -408,10 +408,10 @@ static double steps_to_go(const struct search *q)
     return least_steps;
 }
 
-/* Whether the plan is better than going on.  A first round of several vectors
- * goes on unless the plan costs less than half of what is left; one of a single
- * vector, which rounding keeps from the end, as long as the plans get better by
- * more than the steps cost. */
+/* Whether the plan is better than going on.  Several vectors with nothing taken
+ * out go on, in the first round unless the plan costs less than half of what is
+ * left; a first vector alone, which rounding keeps from the end, as long as the
+ * plans get better by more than the steps cost. */
 static int takes(const struct search *q, int round, int more,
                  const struct plan *plan, double *least_total)
 {
@@ -423,8 +423,8 @@ static int takes(const struct search *q, int round, int more,
         return q->used < q->s.steps;
     }
     const double done = (double)r->steps;
-    if (round == 0 && q->runs > 1) {
-        return UH_OPNORM_RUNS * steps_to_go(q) > 2 * plan->cost;
+    if (q->known == 0 && q->runs > 1) {
+        return round == 0 && UH_OPNORM_RUNS * steps_to_go(q) > 2 * plan->cost;
     }
     if (round) {
         const double tau = uh_krylov_beside(r, goal(q));
@@ -536,7 +536,7 @@ static int begin(struct search *q, int round, const char *stream, size_t most,
         name[i] = run_name(stream, round, i, q->arena);
         q->run[i] =
             i == 0 ? uh_krylov_open(q->map, most, q->known, q->out, q->arena)
-                   : uh_krylov_twin(&q->run[0], round == 0);
+                   : uh_krylov_twin(&q->run[0], q->known == 0);
         if (!uh_krylov_start(&q->run[i],
                              drawn(q->map, size, name[i], q->arena))) {
             return 0;
@@ -545,11 +545,21 @@ static int begin(struct search *q, int round, const char *stream, size_t most,
     return 1;
 }
 
-/* Draws, iterates, takes out, until the bound is proved. */
+/* Draws, iterates, takes out, until the bound is proved.  Singular values that
+ * are all alike may be more than can be taken out; two vectors that go on until
+ * their space is used up do not mind, and of a small map that costs nothing. */
 static void search(struct search *q, const char *stream, struct uh_opnorm *out)
 {
     enum end end = TAKEN;
-    for (int round = 0; round < ROUNDS && end == TAKEN; round++) {
+    int plain = uh_map_in(q->map) > SMALL || !(q->s.bounds & UH_OPNORM_UPPER);
+    for (int round = 0; round < ROUNDS && end != PROVED; round++) {
+        if (end == GIVEN_UP && plain) {
+            break;
+        }
+        if (end == GIVEN_UP) {
+            plain = 1;
+            q->known = 0;
+        }
         const size_t most = least(q->s.steps - q->used, uh_map_in(q->map) + 8);
         const char *name[UH_OPNORM_RUNS];
         if (most == 0 || !begin(q, round, stream, most, name, out->dim)) {
