@@ -193,9 +193,9 @@ static void equal_singular_values_are_no_trouble(void **state)
                       "groups=2",
                       s->arena);
     uh_net_init(&net, "lipschitz/layers/779");
-    const struct uh_opnorm_options options = {
-        .stream = "lipschitz/layers",
-        .bounds = UH_OPNORM_LOWER | UH_OPNORM_UPPER};
+    const struct uh_opnorm_options options = {.stream = "lipschitz/layers",
+                                              .bounds = UH_OPNORM_LOWER |
+                                                        UH_OPNORM_UPPER};
     norm = uh_opnorm_layer(&net.layer[0], NULL, &options, s->pool, s->arena);
     assert_true(norm.upper <= norm.lower * (1 + 1e-6));
 }
