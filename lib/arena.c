@@ -118,9 +118,10 @@ static void add_block(struct uh_arena *arena, size_t bytes)
 {
     size_t size = next_block_size(arena, bytes);
     struct block *block = NULL;
-    if (size <= SIZE_MAX - HEADER - ALIGNMENT) {
-        size_t whole = (HEADER + size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-        block = aligned_alloc(size < 2 * PAGE ? ALIGNMENT : PAGE, whole);
+    const size_t unit = size < 2 * PAGE ? ALIGNMENT : PAGE;
+    if (size <= SIZE_MAX - HEADER - unit) {
+        size_t whole = (HEADER + size + unit - 1) / unit * unit;
+        block = aligned_alloc(unit, whole);
     }
     if (!block) {
         out_of_memory(bytes);
