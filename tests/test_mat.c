@@ -256,6 +256,28 @@ static void every_small_shape_is_right(void **state)
     }
 }
 
+/* Few columns and many rows: 16 or 32 of them side by side, fours of a. */
+static void a_product_of_few_columns_is_right(void **state)
+{
+    (void)state;
+    uint64_t numbers = 4;
+    static const size_t k[] = {1, 15, 16, 17, 18, 19, 23, 512, 513, 531};
+    enum { DEPTHS = sizeof k / sizeof *k };
+    const enum uh_kernel kernel = uh_kernel_choice();
+    for (size_t n = 1; n <= 11; n++) {
+        for (size_t i = 0; i < 20 * DEPTHS; i++) {
+            const enum manner manner = (enum manner)(i % MANNERS);
+            const size_t m = i < DEPTHS ? 32 : 30 + below(&numbers, 70);
+            struct problem q =
+                make_problem(&numbers, manner, m, n, k[i % DEPTHS]);
+            for (size_t t = 1; t <= 2; t++) {
+                solve(&q, kernel, t);
+            }
+            free_problem(&q);
+        }
+    }
+}
+
 static void k_0_gives_zeros_or_leaves_c(void **state)
 {
     (void)state;
@@ -564,6 +586,7 @@ int main(void)
         cmocka_unit_test(infinities_and_nan_come_through),
         cmocka_unit_test(the_portable_fma_is_fmaf),
         cmocka_unit_test(every_small_shape_is_right),
+        cmocka_unit_test(a_product_of_few_columns_is_right),
         cmocka_unit_test(sgemm_has_the_bits_of_a_chain_of_fmaf),
         cmocka_unit_test(sgemm_keeps_the_chain_across_its_blocks),
         cmocka_unit_test(sgemm_ignores_the_batch_split),
