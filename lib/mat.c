@@ -247,6 +247,14 @@ static int a_lies_well(const struct product *q)
     return q->n <= (DIRECT_PANELS - 1) * q->kernel->cols;
 }
 
+/* Whether packed rows of a would be read no faster than they are read where
+ * they are.  Longer ones are cut, and the caches fetch what is behind a cut. */
+static int rows_lie_well(const struct product *q)
+{
+    return q->kernel->takes_rows && q->op != UH_TN &&
+           q->k <= q->kernel->k_block && q->lda % (2 * SAME_PLACE) != 0;
+}
+
 /* Rows of a are then read side by side, a few floats of each: they would drive
  * one another out of the cache if they shared a place in it, and a and c cost
  * more than they bring if the chains are short. */
@@ -291,7 +299,10 @@ static void run_serial(const struct product *q, struct uh_arena *scratch)
     if (!a_lies_well(q)) {
         const size_t blocks = parts_of(q->m, kernel->row_block);
         row_block = round_up(parts_of(q->m, blocks), block.height);
-        block.a = uh_arena_alloc_raw(scratch, row_block * depth, sizeof(float));
+        if (!rows_lie_well(q)) {
+            block.a =
+                uh_arena_alloc_raw(scratch, row_block * depth, sizeof(float));
+        }
     }
     if (!b_lies_well(q)) {
         size_t width = round_up(least(q->n, kernel->cols), kernel->lanes);

@@ -55,6 +55,7 @@ struct uh_mat_kernel {
     size_t lanes;                   /* a packed panel's columns divide by it */
     size_t k_block;                 /* length of a packed panel */
     size_t row_block, column_block; /* of packed a, of packed b */
+    int takes_rows; /* a tile is as fast with a in rows as with a packed */
     void (*tile)(const struct uh_mat_tile *tile);
     /* to[p * width + i] = from[p * ld + i] for p < k, i < cols, and 0 for
      * cols <= i < width; width is at most the larger side of a tile. */
