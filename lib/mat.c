@@ -21,7 +21,9 @@ enum {
     DIRECT_TILES = 4,  /* of c's rows: below, b is not worth packing */
     PACKING = 7,       /* one entry, in multiply-adds */
     STRETCH = 16,      /* rows of b that are copied from panel to panel */
-    NEAR = 6144        /* floats that stay in the cache nearest by */
+    NEAR = 6144,       /* floats that stay in the cache nearest by */
+    SAME_PLACE = 512,  /* floats, of which multiples share a place there */
+    NARROW_DEPTH = 16  /* of chains that are worth it */
 };
 
 struct product {
@@ -245,8 +247,51 @@ static int a_lies_well(const struct product *q)
     return q->n <= (DIRECT_PANELS - 1) * q->kernel->cols;
 }
 
+/* Whether packed rows of a would be read no faster than they are read where
+ * they are.  Longer ones are cut, and the caches fetch what is behind a cut. */
+static int rows_lie_well(const struct product *q)
+{
+    return q->kernel->takes_rows && q->op != UH_TN &&
+           q->k <= q->kernel->k_block && q->lda % (2 * SAME_PLACE) != 0;
+}
+
+/* Rows of a are then read side by side, a few floats of each: they would drive
+ * one another out of the cache if they shared a place in it, and a and c cost
+ * more than they bring if the chains are short. */
+static int is_narrow(const struct product *q)
+{
+    return q->op != UH_TN && q->n <= q->kernel->narrow_cols &&
+           q->m >= q->kernel->narrow_rows && q->k >= NARROW_DEPTH &&
+           q->lda % SAME_PLACE != 0;
+}
+
+static void run_narrow(const struct product *q)
+{
+    struct uh_mat_narrow part = {
+        .rows = q->m,
+        .cols = q->n,
+        .lda = q->lda,
+        .b_step = q->op == UH_NT ? 1 : q->ldb,
+        .b_col = q->op == UH_NT ? q->ldb : 1,
+        .c = q->c,
+        .ldc = q->ldc,
+        .start = q->start,
+    };
+    for (size_t p = 0; p < q->k; p += part.k) {
+        part.k = least(q->kernel->k_block, q->k - p);
+        part.a = q->a + p;
+        part.b = q->b + p * part.b_step;
+        q->kernel->narrow(&part);
+        part.start = UH_FROM_C;
+    }
+}
+
 static void run_serial(const struct product *q, struct uh_arena *scratch)
 {
+    if (is_narrow(q)) {
+        run_narrow(q);
+        return;
+    }
     const struct uh_mat_kernel *kernel = q->kernel;
     const size_t depth = parts_of(q->k, parts_of(q->k, kernel->k_block));
     struct block block = {.height = height_of(kernel, q->m), .start = q->start};
@@ -254,7 +299,10 @@ static void run_serial(const struct product *q, struct uh_arena *scratch)
     if (!a_lies_well(q)) {
         const size_t blocks = parts_of(q->m, kernel->row_block);
         row_block = round_up(parts_of(q->m, blocks), block.height);
-        block.a = uh_arena_alloc_raw(scratch, row_block * depth, sizeof(float));
+        if (!rows_lie_well(q)) {
+            block.a =
+                uh_arena_alloc_raw(scratch, row_block * depth, sizeof(float));
+        }
     }
     if (!b_lies_well(q)) {
         size_t width = round_up(least(q->n, kernel->cols), kernel->lanes);
@@ -349,6 +397,10 @@ static void run_product(const struct product *q, struct uh_pool *pool)
     if (threads > 1 && work >= (double)SMALL) {
         struct grid grid = cheapest_grid(q, threads);
         uh_cells(pool, grid.rows * grid.cols, run_rectangle, &grid);
+        return;
+    }
+    if (is_narrow(q)) {
+        run_narrow(q);
         return;
     }
     if (q->k <= q->kernel->k_block && a_lies_well(q) && b_lies_well(q)) {

@@ -247,6 +247,7 @@ const struct uh_mat_kernel uh_mat_avx2 = {
     .k_block = 512,
     .row_block = 40 * ROWS,
     .column_block = 4096,
+    .takes_rows = 1,
     .tile = run_tile,
     .copy = copy,
     .transpose = transpose,

@@ -1,10 +1,12 @@
 /* mat_avx512.c: the kernel for AVX-512F: tiles of up to 14 x 32, 28 sums in
- * registers, 2 registers of b, a broadcast from memory. */
+ * registers, 2 registers of b, a broadcast from memory; for few columns, strips
+ * of 32 x up to 10, 20 sums, 2 registers of a, b broadcast. */
 #include "mat_kernel.h"
 
 #if defined(__x86_64__)
 
 #include <immintrin.h>
+#include <string.h>
 
 /* (gcc, when not told to tune, loads a mask anew in each step) */
 #define AVX512 __attribute__((target("avx512f,tune=skylake-avx512")))
@@ -250,6 +252,176 @@ AVX512 static void transpose(size_t cols, size_t width, size_t k,
     }
 }
 
+/* --- products of few columns ------------------------------------------------ */
+
+enum { NARROW = 10, TALL = 2 * LANES, FOUR = 4 };
+
+#define EACH_COLUMN(DO)                                                        \
+    DO(0) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7) DO(8) DO(9)
+
+/* TALL rows of c, column by column. */
+struct strip {
+    float s[LANES][TALL];
+};
+
+/* x[u] is column u of 16 rows and 4 columns of a.  Fours are loaded, those of
+ * rows 4 apart side by side, and only within fours do entries change places.
+ * (A broadcast under a mask is had from a load; an insertion takes turns with
+ * the shuffles, and with them the product ran a sixteenth slower.) */
+INLINE void load_fours(const float *a, size_t lda, __m512 x[FOUR])
+{
+    __m512 y[FOUR];
+#define BESIDE(i, part)                                                        \
+    y[i] = _mm512_mask_broadcast_f32x4(                                        \
+        y[i], (__mmask16)(0xf << 4 * (part)),                                  \
+        _mm_loadu_ps(a + (4 * (part) + (i)) * lda))
+#define LOAD_FOURS(i)                                                          \
+    y[i] = _mm512_castps128_ps512(_mm_loadu_ps(a + (i)*lda));                  \
+    BESIDE(i, 1);                                                              \
+    BESIDE(i, 2);                                                              \
+    BESIDE(i, 3)
+    LOAD_FOURS(0);
+    LOAD_FOURS(1);
+    LOAD_FOURS(2);
+    LOAD_FOURS(3);
+    x[0] = _mm512_unpacklo_ps(y[0], y[1]);
+    x[1] = _mm512_unpackhi_ps(y[0], y[1]);
+    x[2] = _mm512_unpacklo_ps(y[2], y[3]);
+    x[3] = _mm512_unpackhi_ps(y[2], y[3]);
+    y[0] = _mm512_shuffle_ps(x[0], x[2], 0x44);
+    y[1] = _mm512_shuffle_ps(x[0], x[2], 0xee);
+    y[2] = _mm512_shuffle_ps(x[1], x[3], 0x44);
+    y[3] = _mm512_shuffle_ps(x[1], x[3], 0xee);
+    memcpy(x, y, sizeof y);
+}
+
+/* cols and vectors are constants where this is inlined. */
+INLINE void add_to_strip(const struct uh_mat_narrow *t, const float *a,
+                         size_t cols, size_t vectors, struct strip *strip)
+{
+    __m512 s[NARROW][2];
+    const size_t lda = t->lda, b_col = t->b_col, b_step = t->b_step;
+    const float *b = t->b, *b5 = cols > 5 ? b + 5 * b_col : b;
+#define LOAD_SUMS(j)                                                           \
+    if (j < cols) {                                                            \
+        s[j][0] = _mm512_loadu_ps(strip->s[j]);                                \
+        if (vectors == 2) {                                                    \
+            s[j][1] = _mm512_loadu_ps(strip->s[j] + LANES);                    \
+        }                                                                      \
+    }
+#define ADD(j)                                                                 \
+    if (j < cols) {                                                            \
+        const __m512 y = _mm512_set1_ps(((j) < 5 ? b : b5)[(j) % 5 * b_col]);  \
+        s[j][0] = _mm512_fmadd_ps(a0, y, s[j][0]);                             \
+        if (vectors == 2) {                                                    \
+            s[j][1] = _mm512_fmadd_ps(a1, y, s[j][1]);                         \
+        }                                                                      \
+    }
+#define STORE_SUMS(j)                                                          \
+    if (j < cols) {                                                            \
+        _mm512_storeu_ps(strip->s[j], s[j][0]);                                \
+        if (vectors == 2) {                                                    \
+            _mm512_storeu_ps(strip->s[j] + LANES, s[j][1]);                    \
+        }                                                                      \
+    }
+    EACH_COLUMN(LOAD_SUMS)
+    size_t left = t->k;
+    for (; left >= FOUR; left -= FOUR) {
+        __m512 x[2][FOUR];
+        load_fours(a, lda, x[0]);
+        if (vectors == 2) {
+            load_fours(a + LANES * lda, lda, x[1]);
+        }
+        _Pragma("GCC unroll 4") for (size_t u = 0; u < FOUR; u++)
+        {
+            const __m512 a0 = x[0][u], a1 = x[vectors - 1][u];
+            EACH_COLUMN(ADD)
+            b += b_step;
+            b5 += b_step;
+            __asm__("" : "+r"(b), "+r"(b5));
+        }
+        a += FOUR;
+    }
+    for (; left > 0; left--) {
+        float x[TALL] = {0};
+        for (size_t i = 0; i < vectors * LANES; i++) {
+            x[i] = a[i * lda];
+        }
+        const __m512 a0 = _mm512_loadu_ps(x), a1 = _mm512_loadu_ps(x + LANES);
+        EACH_COLUMN(ADD)
+        b += b_step;
+        b5 += b_step;
+        a++;
+    }
+    EACH_COLUMN(STORE_SUMS)
+}
+
+#define NARROW_VARIANT(cols)                                                   \
+    AVX512 static void narrow_##cols(const struct uh_mat_narrow *t,            \
+                                     const float *a, size_t rows,              \
+                                     struct strip *strip)                      \
+    {                                                                          \
+        if (rows == TALL) {                                                    \
+            add_to_strip(t, a, cols, 2, strip);                                \
+        } else {                                                               \
+            add_to_strip(t, a, cols, 1, strip);                                \
+        }                                                                      \
+    }
+NARROW_VARIANT(1)
+NARROW_VARIANT(2)
+NARROW_VARIANT(3)
+NARROW_VARIANT(4)
+NARROW_VARIANT(5)
+NARROW_VARIANT(6)
+NARROW_VARIANT(7)
+NARROW_VARIANT(8)
+NARROW_VARIANT(9)
+NARROW_VARIANT(10)
+
+/* Rows first to end. */
+AVX512 static void store_strip(const struct strip *strip, size_t cols,
+                               size_t first, size_t end, float *c, size_t ldc)
+{
+    const __mmask16 out = first_lanes(cols);
+    for (size_t i0 = 0; i0 < end; i0 += LANES) {
+        __m512 x[LANES];
+        UNROLL
+        for (size_t j = 0; j < LANES; j++) {
+            x[j] = _mm512_loadu_ps(strip->s[j] + i0);
+        }
+        transpose_square(x);
+        UNROLL
+        for (size_t i = 0; i < LANES; i++) {
+            if (i0 + i >= first) {
+                _mm512_mask_storeu_ps(c + (i0 + i) * ldc, out, x[i]);
+            }
+        }
+    }
+}
+
+/* The last rows are done along with some before them, which are not stored. */
+AVX512 static void run_narrow(const struct uh_mat_narrow *t)
+{
+    static void (*const variants[NARROW + 1])(
+        const struct uh_mat_narrow *, const float *, size_t, struct strip *) = {
+        NULL,     narrow_1, narrow_2, narrow_3, narrow_4, narrow_5,
+        narrow_6, narrow_7, narrow_8, narrow_9, narrow_10};
+    struct strip strip;
+    for (size_t done = 0; done < t->rows;) {
+        const size_t left = t->rows - done;
+        const size_t rows = left <= LANES ? LANES : TALL;
+        const size_t i = left < rows ? t->rows - rows : done;
+        float *c = t->c + i * t->ldc;
+        memset(&strip, 0, sizeof strip);
+        if (t->start == UH_FROM_C) {
+            transpose(rows, TALL, t->cols, c, t->ldc, strip.s[0]);
+        }
+        variants[t->cols](t, t->a + i * t->lda, rows, &strip);
+        store_strip(&strip, t->cols, done - i, rows, c, t->ldc);
+        done = i + rows;
+    }
+}
+
 const struct uh_mat_kernel uh_mat_avx512 = {
     .rows = ROWS,
     .row_unit = 1,
@@ -258,9 +430,13 @@ const struct uh_mat_kernel uh_mat_avx512 = {
     .k_block = 512,
     .row_block = 24 * ROWS,
     .column_block = 4096,
+    .takes_rows = 1,
     .tile = run_tile,
     .copy = copy,
     .transpose = transpose,
+    .narrow_rows = TALL,
+    .narrow_cols = NARROW,
+    .narrow = run_narrow,
 };
 
 #endif

@@ -18,7 +18,7 @@
  *
  * - t is not the middle between two of 24 bits.  Elsewhere rounding twice is
  *   rounding once, for it preserves order.  A middle is seen by the bits cut
- *   off, which are then 0, and the step is done again with care;
+ *   off, which are then 0, and some steps are done again with care;
  * - no sum exceeds the largest float: the sum of the bounds is below 2^126;
  * - no sum is a float with fewer bits, except an exact one: no product other
  *   than 0 is below 2^-101 in absolute value, so that all are multiples of
@@ -39,7 +39,8 @@ enum {
     SIDE = 4, /* of a square */
     ROWS = 32,
     COLS = 64,
-    DEPTH = 128 /* of p */
+    DEPTH = 256, /* of p */
+    STEPS = 4    /* of p, from one look for middles to the next */
 };
 
 typedef float floats __attribute__((vector_size(LANES * sizeof(float))));
@@ -148,20 +149,29 @@ INLINE doubles fused(doubles x, doubles y, doubles s)
     return rounded((doubles)odd);
 }
 
-/* The same if the operands are in range and the lower halves of words in
- * *middle stay 0. */
-INLINE doubles fused_quickly(doubles x, doubles y, doubles s, halves *middle)
+/* s = fused(x, y, s) if the operands are in range and the lower halves of words
+ * in *middle stay 0. */
+INLINE void fuse_quickly(doubles x, doubles y, doubles *s, halves *middle)
 {
     const words half = {0x10000000, 0x10000000};
     const words kept = {~(uint64_t)0x1fffffff, ~(uint64_t)0x1fffffff};
-    const words sum = (words)(x * y + s) + half;
+#if defined(__SSE2__)
+    /* (left to itself, gcc keeps some of the sums in memory) */
+    __asm__("mulpd %[y], %[x]\n\t"
+            "addpd %[s], %[x]\n\t"
+            "paddq %[half], %[x]\n\t"
+            "movdqa %[x], %[s]\n\t"
+            "pand %[kept], %[s]\n\t"
+            "pcmpeqd %[s], %[x]\n\t"
+            "por %[x], %[middle]"
+            : [x] "+x"(x), [s] "+x"(*s), [middle] "+x"(*middle)
+            : [y] "x"(y), [half] "x"(half), [kept] "x"(kept));
+#else
+    const words sum = (words)(x * y + *s) + half;
     const words cut = sum & kept;
     *middle |= (halves)sum == (halves)cut;
-#if defined(__SSE2__)
-    /* now, not at the end of the step, when the registers are used up */
-    __asm__("" : "+x"(*middle));
+    *s = (doubles)cut;
 #endif
-    return (doubles)cut;
 }
 
 #define EACH_ROW(DO) DO(0) DO(1) DO(2) DO(3)
@@ -180,58 +190,16 @@ INLINE int any_low_half(halves middle)
 #endif
 }
 
-/* One step of a square from before, with care. */
-__attribute__((noinline, cold)) static void mend(const double *a,
-                                                 const double *b,
-                                                 doubles before[SIDE][2],
-                                                 doubles after[SIDE][2])
+INLINE void load_square(const struct square *square, doubles s[SIDE][2])
 {
-    const doubles b0 = load(b), b1 = load(b + LANES);
-    for (size_t i = 0; i < SIDE; i++) {
-        const doubles x = load(a + i * LANES);
-        after[i][0] = fused(x, b0, before[i][0]);
-        after[i][1] = fused(x, b1, before[i][1]);
-    }
-}
-
-/* Runs the chains of a square; careful is a constant where this is inlined. */
-INLINE void run(size_t k, const double *a, const double *b,
-                struct square *square, int careful)
-{
-    doubles s[SIDE][2];
 #define LOAD(i)                                                                \
     s[i][0] = load(square->s[i]);                                              \
     s[i][1] = load(square->s[i] + LANES);
     EACH_ROW(LOAD)
-    for (size_t p = k; p > 0; p--) {
-        const doubles b0 = load(b), b1 = load(b + LANES);
-        doubles before[SIDE][2];
-        halves middle = {0};
-#define STEP(i)                                                                \
-    {                                                                          \
-        const doubles x = load(a + (i)*LANES);                                 \
-        before[i][0] = s[i][0];                                                \
-        before[i][1] = s[i][1];                                                \
-        if (careful) {                                                         \
-            s[i][0] = fused(x, b0, s[i][0]);                                   \
-            s[i][1] = fused(x, b1, s[i][1]);                                   \
-        } else {                                                               \
-            s[i][0] = fused_quickly(x, b0, s[i][0], &middle);                  \
-            s[i][1] = fused_quickly(x, b1, s[i][1], &middle);                  \
-        }                                                                      \
-    }
-        EACH_ROW(STEP)
-        if (!careful && __builtin_expect(any_low_half(middle), 0)) {
-            doubles after[SIDE][2];
-            mend(a, b, before, after);
-#define TAKE(i)                                                                \
-    s[i][0] = after[i][0];                                                     \
-    s[i][1] = after[i][1];
-            EACH_ROW(TAKE)
-        }
-        a += SIDE * LANES;
-        b += SIDE;
-    }
+}
+
+INLINE void store_square(struct square *square, doubles s[SIDE][2])
+{
 #define STORE(i)                                                               \
     memcpy(square->s[i], &s[i][0], sizeof s[i][0]);                            \
     memcpy(square->s[i] + LANES, &s[i][1], sizeof s[i][1]);
@@ -239,15 +207,53 @@ INLINE void run(size_t k, const double *a, const double *b,
 }
 
 __attribute__((noinline)) static void
-run_quickly(size_t k, const double *a, const double *b, struct square *square)
-{
-    run(k, a, b, square, 0);
-}
-
-__attribute__((noinline)) static void
 run_carefully(size_t k, const double *a, const double *b, struct square *square)
 {
-    run(k, a, b, square, 1);
+    doubles s[SIDE][2];
+    load_square(square, s);
+    for (; k > 0; k--) {
+        const doubles b0 = load(b), b1 = load(b + LANES);
+        for (size_t i = 0; i < SIDE; i++) {
+            const doubles x = load(a + i * LANES);
+            s[i][0] = fused(x, b0, s[i][0]);
+            s[i][1] = fused(x, b1, s[i][1]);
+        }
+        a += SIDE * LANES;
+        b += SIDE;
+    }
+    store_square(square, s);
+}
+
+/* Where a middle is met, so many steps are done again with care. */
+__attribute__((noinline)) static void
+run_quickly(size_t k, const double *a, const double *b, struct square *square)
+{
+    doubles s[SIDE][2];
+    load_square(square, s);
+    while (k > 0) {
+        const size_t steps = k < STEPS ? k : STEPS;
+        const double *const a0 = a, *const b0 = b;
+        halves left = {0}, right = {0}; /* two, for they are chains */
+        k -= steps;
+        for (size_t p = steps; p > 0; p--) {
+            const doubles y0 = load(b), y1 = load(b + LANES);
+#define STEP(i)                                                                \
+    {                                                                          \
+        const doubles x = load(a + (i)*LANES);                                 \
+        fuse_quickly(x, y0, &s[i][0], &left);                                  \
+        fuse_quickly(x, y1, &s[i][1], &right);                                 \
+    }
+            EACH_ROW(STEP)
+            a += SIDE * LANES;
+            b += SIDE;
+        }
+        if (__builtin_expect(any_low_half(left | right), 0)) {
+            run_carefully(steps, a0, b0, square);
+            load_square(square, s);
+        } else {
+            store_square(square, s);
+        }
+    }
 }
 
 static const double least_product = 0x1p-101, largest_sum = 0x1p126;

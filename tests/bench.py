@@ -9,6 +9,7 @@ import io
 import os
 import subprocess
 import sys
+import tempfile
 
 sys.dont_write_bytecode = True
 
@@ -156,6 +157,37 @@ def a_program_sees_its_own_settings_and_not_the_readers():
     found = [bench.measure(bench.Program((sys.executable, "-c", show), environment=e)).seconds for e in ((), (("OPENBLAS_NUM_THREADS", "2"),))]
     del os.environ["OPENBLAS_NUM_THREADS"]
     return found == [1, 2]
+
+
+@test
+def copies_of_a_program_run_at_once_and_are_summed():
+    script = """if True:
+        import os, sys, time
+        open(os.path.join(sys.argv[1], str(os.getpid())), "w").close()
+        for _ in range(6000):
+            if len(os.listdir(sys.argv[1])) == 2:
+                print(0.5, 0.75, 1)
+                break
+            time.sleep(0.01)
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        run = bench.measure(bench.Program((sys.executable, "-c", script, folder), threads=2, copies=2))
+    return (run.seconds, run.cpu, run.wall) == (0.25, 1.5, 1)
+
+
+@test
+def what_the_machine_allows_is_told_by_two_programs():
+    rows = [r for r in bench.rows() if r.item == "sgemm-threads"]
+    return [(r.ours.threads, r.peers[0].threads, r.peers[0].copies) for r in rows] == [(2, 1, 1), (2, 2, 2)] * 3
+
+
+@test
+def a_copy_that_fails_is_one_line():
+    script = "import os, sys\ntry: os.mkdir(sys.argv[1])\nexcept OSError: sys.exit('the second')\nprint(1, 1, 1)"
+    with tempfile.TemporaryDirectory() as folder:
+        bad = bench.Program((sys.executable, "-c", script, os.path.join(folder, "x")), threads=2, copies=2)
+        table, notes = quiet(bench.run, [bench.Row("item", "a row", "s", bench.seconds("%.1f"), bad, [])], 1, cores=2)
+    return table[0][1] == "-" and "status 1 and: the second" in notes[0]
 
 
 @test

@@ -226,7 +226,7 @@ static void sgemm_keeps_the_chain_across_its_blocks(void **state)
         {64, 1, 1200},   {10, 10, 1153},  {25, 32, 5760},  {576, 32, 25},
         {32, 5760, 25},  {100, 200, 256}, {13, 31, 385},   {14, 32, 384},
         {350, 160, 390}, {15, 33, 769},   {14, 32, 512},   {13, 31, 513},
-        {350, 230, 390}, {340, 4200, 12}, {700, 300, 130},
+        {350, 230, 390}, {340, 4200, 12}, {700, 300, 130}, {350, 130, 520},
     };
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         for (size_t j = 0; j < 2; j++) {
@@ -250,6 +250,28 @@ static void every_small_shape_is_right(void **state)
                 if (uh_kernel_runs(kernels[i])) {
                     solve(&q, kernels[i], 1);
                 }
+            }
+            free_problem(&q);
+        }
+    }
+}
+
+/* Few columns and many rows: 16 or 32 of them side by side, fours of a. */
+static void a_product_of_few_columns_is_right(void **state)
+{
+    (void)state;
+    uint64_t numbers = 4;
+    static const size_t k[] = {1, 15, 16, 17, 18, 19, 23, 512, 513, 531};
+    enum { DEPTHS = sizeof k / sizeof *k };
+    const enum uh_kernel kernel = uh_kernel_choice();
+    for (size_t n = 1; n <= 11; n++) {
+        for (size_t i = 0; i < 20 * DEPTHS; i++) {
+            const enum manner manner = (enum manner)(i % MANNERS);
+            const size_t m = i < DEPTHS ? 32 : 30 + below(&numbers, 70);
+            struct problem q =
+                make_problem(&numbers, manner, m, n, k[i % DEPTHS]);
+            for (size_t t = 1; t <= 2; t++) {
+                solve(&q, kernel, t);
             }
             free_problem(&q);
         }
@@ -564,6 +586,7 @@ int main(void)
         cmocka_unit_test(infinities_and_nan_come_through),
         cmocka_unit_test(the_portable_fma_is_fmaf),
         cmocka_unit_test(every_small_shape_is_right),
+        cmocka_unit_test(a_product_of_few_columns_is_right),
         cmocka_unit_test(sgemm_has_the_bits_of_a_chain_of_fmaf),
         cmocka_unit_test(sgemm_keeps_the_chain_across_its_blocks),
         cmocka_unit_test(sgemm_ignores_the_batch_split),
