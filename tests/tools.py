@@ -250,6 +250,15 @@ def the_list_the_json_and_the_text_hold_the_same_doubles():
 
 
 @test
+def the_longest_numbers_are_whole():
+    bends = [1.2345678901234567e-150 * k for k in range(1, 4)] + [1.2345678901234567e-300]
+    save("n.safetensors", "input 1; dense 4; relu", {"0.weight": ([4, 1], [1] * 4), "0.bias": ([4], bends)}, "F64")
+    want = sorted(-x for x in bends)
+    text = run("knots", "n.safetensors").stdout.split("positions\n")[1].split()
+    return json.loads(run("knots", "n.safetensors", "--json").stdout)["positions"] == want == [float(x) for x in text]
+
+
+@test
 def without_knots_the_list_is_empty_but_there():
     save("n.safetensors", "input 1; dense 1", {"0.weight": ([1, 1], [2])})
     result = run("knots", "n.safetensors", "--json", "--list", "out.npy")
