@@ -661,7 +661,9 @@ def wrong_usage_is_one_line_and_status_2():
             ([], ["command"]), (["knot"], ["knot"]), (["knots"], ["NET.safetensors"]), (["net", "a", "b"], ["found 2"]),
             (["knots", "n.safetensors", "--from", "x.npy"], ["--to"]), (["knots", "--frm"], ["--frm"]), (["knots", "--list"], ["--list"]),
             (["eval", "n.safetensors", "x.npy"], ["OUT.npy"]), (["eval", "n.safetensors", "x.npy", "y.npy", "--layer", "-1"], ["-1"]),
-            (["net", "-x", "n.safetensors"], ["-x"]), (["lipschitz"], ["NET.safetensors"]), (["lipschitz", "n.safetensors", "--bounds", "least"], ["least"]),
+            (["net", "-x", "n.safetensors"], ["found -x;"]), (["net", "-jx", "n.safetensors"], ["found -j;"]),
+            (["net", "n.safetensors", "--input=1x1x1", "-Ix"], ["found -I;"]), (["net", "--json=1", "n.safetensors"], ["found --json=1;"]),
+            (["lipschitz"], ["NET.safetensors"]), (["lipschitz", "n.safetensors", "--bounds", "least"], ["least"]),
         ]
     ) and refused(run("eval", "n.safetensors", "x.npy", "y.npy", "--layer", 3), 1, "from 0 to 2, found 3")
 

@@ -16,6 +16,19 @@ void print_help(const struct command *command)
            command->manual);
 }
 
+/* Whether getopt_long stopped at a long option that was given an argument and
+ * takes none, and not at a letter. */
+static int takes_none(const char *word, const struct option *options)
+{
+    for (; options->name; options++) {
+        if (options->val == optopt && options->has_arg == no_argument &&
+            strncmp(word, "--", 2) == 0 && strchr(word, '=')) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 int next_option(int argc, char **argv, const struct command *self,
                 const struct option *options)
 {
@@ -29,6 +42,11 @@ int next_option(int argc, char **argv, const struct command *self,
     if (option == ':') {
         uh_die_usage("%s: expected an argument of %s, found none", self->name,
                      argv[optind - 1]);
+    }
+    if (option == '?' && optopt && !takes_none(argv[optind - 1], options)) {
+        /* In the middle of -jx the word is not behind us yet. */
+        uh_die_usage("%s: expected one of its options, found -%c", self->name,
+                     optopt);
     }
     if (option == '?') {
         uh_die_usage("%s: expected one of its options, found %s", self->name,
