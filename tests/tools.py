@@ -568,6 +568,10 @@ def a_full_disk_is_one_line_and_leaves_nothing():
             out = subprocess.run([TOOL, *words], stdout=full, stderr=subprocess.PIPE, text=True, cwd=FOLDER)
         if out.returncode != 1 or not out.stderr.startswith("underhood: standard output: expected ") or out.stderr.count("\n") != 1:
             return False
+    os.symlink("/dev/full", path("device.npy"))
+    devices = [run(*words) for words in (["eval", "n.safetensors", "x.npy", "device.npy"], ["knots", "many.safetensors", "--list", "device.npy"])]
+    if not all(refused(d, 1, "No space left on device (device.npy)") for d in devices) or not os.path.islink(path("device.npy")):
+        return False
     return refused(result, 1, "full/y.npy") and refused(listed, 1, "full/k.npy") and os.listdir(path("full")) == []
 
 
