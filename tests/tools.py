@@ -372,6 +372,20 @@ def net_tells_layers_shapes_parameters_and_digest():
 
 
 @test
+def a_bias_that_the_file_has_none_of_is_no_parameter():
+    arch = "input 1 4 4; conv 3 2 2; batchnorm; flatten; dense 2"
+    norm = {"1.%s" % what: ([3], [1] * 3) for what in ("weight", "bias", "running_mean", "running_var")}
+    save("n.safetensors", arch, {"0.weight": ([3, 1, 2, 2], [0.5] * 12), "3.weight": ([2, 27], [1] * 54), **norm})
+    save("zero.safetensors", arch, {"0.weight": ([3, 1, 2, 2], [0.5] * 12), "0.bias": ([3], [0] * 3), "3.weight": ([2, 27], [1] * 54), "3.bias": ([2], [0] * 2), **norm})
+    one, two = (json.loads(run("net", n, "--json").stdout) for n in ("n.safetensors", "zero.safetensors"))
+    return (
+        [a["parameters"] for a in one["layers"]] == [12, 6, 0, 54] and one["parameters"] == 72
+        and [a["parameters"] for a in two["layers"]] == [15, 6, 0, 56] and two["parameters"] == 77
+        and one["digest"] == two["digest"] and "parameters  72\n" in run("net", "n.safetensors").stdout
+    )
+
+
+@test
 def eval_computes_and_keeps_the_shape_of_the_layer():
     save("n.safetensors", "input 1 2 2; conv 2 1 1; relu; flatten; dense 2", {"0.weight": ([2, 1, 1, 1], [1, -1]), "3.weight": ([2, 8], [1] * 8 + list(range(8)))})
     x = [1, -2, 3, -4, 0, 1, 2, 3]

@@ -47,6 +47,8 @@ struct network {
     struct uh_net net;
     const char *const *module; /* (layers) torchvision's names (torchvision.h);
                                   NULL: the file has an arch of its own */
+    const size_t *parameters;  /* (layers) weights, and biases that the file
+                                  has */
     const double *wide;        /* its numbers as doubles (pieces.h) where the
                                   file holds some that float32 does not, else
                                   NULL */
