@@ -425,6 +425,13 @@ def eval_agrees_with_numpy():
 
 
 @test
+def what_overflows_inside_is_one_line():
+    save("n.safetensors", "input 1; dense 2; dense 1; relu; dense 1", {"0.weight": ([2, 1], [3e38, 3e38]), "1.weight": ([1, 2], [1, -0.5]), "3.weight": ([1, 1], [1])})
+    save_npy("x.npy", [2, 1], [1, 10])
+    return refused(run("eval", "n.safetensors", "x.npy", "y6.npy"), 1, "layer 3: expected finite outputs, found NaN for input 1 (x.npy)") and not os.path.exists(path("y6.npy"))
+
+
+@test
 def an_output_replaces_a_file_or_leaves_it():
     save("n.safetensors", *ABSOLUTE)
     save_npy("x.npy", [3, 1], [-1, 0, 1])
