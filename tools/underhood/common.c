@@ -99,7 +99,7 @@ int source_option(int option, const struct command *self,
     if (option == 'I' && (strspn(optarg, "0123456789x") != strlen(optarg) ||
                           sscanf(optarg, "%8zux%8zux%8zu%c", &in->channels,
                                  &in->height, &in->width, &behind) != 3 ||
-                          in->channels * in->height * in->width == 0)) {
+                          !in->channels || !in->height || !in->width)) {
         uh_die_usage("%s: --input: expected CxHxW, found %s", self->name,
                      optarg);
     }
