@@ -427,8 +427,13 @@ def eval_agrees_with_numpy():
 @test
 def what_overflows_inside_is_one_line():
     save("n.safetensors", "input 1; dense 2; dense 1; relu; dense 1", {"0.weight": ([2, 1], [3e38, 3e38]), "1.weight": ([1, 2], [1, -0.5]), "3.weight": ([1, 1], [1])})
+    save("pool.safetensors", "input 1 1 1; conv 2 1 1 pad=1; conv 1 1 1; maxpool 3", {"0.weight": ([2, 1, 1, 1], [3e38, 3e38]), "1.weight": ([1, 2, 1, 1], [1, -0.5])})
     save_npy("x.npy", [2, 1], [1, 10])
-    return refused(run("eval", "n.safetensors", "x.npy", "y6.npy"), 1, "layer 3: expected finite outputs, found NaN for input 1 (x.npy)") and not os.path.exists(path("y6.npy"))
+    return (
+        refused(run("eval", "n.safetensors", "x.npy", "y6.npy"), 1, "layer 3: expected finite outputs, found NaN for input 1 (x.npy)")
+        and refused(run("eval", "pool.safetensors", "x.npy", "y6.npy"), 1, "layer 2: expected finite outputs, found NaN for input 1 (x.npy)")
+        and not os.path.exists(path("y6.npy"))
+    )
 
 
 @test
