@@ -698,6 +698,18 @@ def wrong_usage_is_one_line_and_status_2():
     ) and refused(run("eval", "n.safetensors", "x.npy", "y.npy", "--layer", 3), 1, "from 0 to 2, found 3")
 
 
+@test
+def of_an_option_given_twice_the_last_counts_and_the_manual_says_so():
+    save("n.safetensors", *ABSOLUTE)
+    run("knots", "n.safetensors", "--list", "first.npy", "--json", "--list", "last.npy", "--json")
+    bounds = json.loads(run("lipschitz", "n.safetensors", "--json", "--bounds", "lower", "--bounds", "proved").stdout)
+    return (
+        not os.path.exists(path("first.npy")) and load_npy("last.npy") == ((1,), [0.5])
+        and bounds["network_lower"] is None and bounds["network_upper"] > 1
+        and all("\n\nOf an option that is given twice the last counts.\n\n" in run(c, "--help").stdout for c in ("net", "eval", "knots", "lipschitz"))
+    )
+
+
 def sections_of(page, command):
     """What a manual page has: name and purpose, synopsis, text, options, an example."""
     lines = page.split("\n")

@@ -37,6 +37,8 @@ void print_help(const struct command *command);
 
 /* The end of every page. */
 #define EVERY_MANUAL                                                           \
+    "Of an option that is given twice the last counts.\n"                      \
+    "\n"                                                                       \
     "Exit status: 0 done, 1 bad input or environment, 2 wrong usage, 130 and " \
     "143\n"                                                                    \
     "after SIGINT and SIGTERM.  What is wrong is one line on stderr.\n"        \
