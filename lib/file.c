@@ -19,11 +19,11 @@ enum { OPEN_FILES = 64 };
 struct uh_file {
     FILE *stream;
     char path[PATH_MAX];
-    char temporary[PATH_MAX];
+    char temporary[PATH_MAX]; /* "" where the path itself is written to */
     atomic_int state;
 };
 
-enum { FREE, TAKEN, OPEN };
+enum { FREE, TAKEN, OPEN }; /* OPEN: there is a temporary */
 
 /* The files being written.  The one piece of state that a program shares: a
  * signal handler has no other way to learn what is unfinished. */
@@ -33,6 +33,35 @@ static _Noreturn void refuse(const struct uh_file *file, const char *what)
 {
     uh_die("%s: expected to write it, found: %s (%s)", what, strerror(errno),
            file->path);
+}
+
+static void set_names(struct uh_file *file, const char *path)
+{
+    int length = snprintf(file->temporary, sizeof file->temporary,
+                          "%s.unfinished-XXXXXX", path);
+    if (length < 0 || (size_t)length >= sizeof file->temporary) {
+        uh_die("output: expected a shorter name, found %zu bytes (%.60s...)",
+               strlen(path), path);
+    }
+    strcpy(file->path, path);
+}
+
+/* Where a link leads is what gets the bytes.  Returns whether that is a device
+ * or a pipe, which is written to and must not be renamed away. */
+static int find_target(struct uh_file *file)
+{
+    struct stat link, about;
+    if (lstat(file->path, &link) != 0 || stat(file->path, &about) != 0) {
+        return 0; /* a new name, or a link to nowhere */
+    }
+    if (!S_ISREG(about.st_mode) && !S_ISDIR(about.st_mode)) {
+        return 1;
+    }
+    char target[PATH_MAX];
+    if (S_ISLNK(link.st_mode) && realpath(file->path, target)) {
+        set_names(file, target);
+    }
+    return 0;
 }
 
 struct uh_file *uh_file_create(const char *path)
@@ -45,13 +74,16 @@ struct uh_file *uh_file_create(const char *path)
         }
     }
     UH_REQUIRE(file, "more than %d files are being written", OPEN_FILES);
-    int length = snprintf(file->temporary, sizeof file->temporary,
-                          "%s.unfinished-XXXXXX", path);
-    if (length < 0 || (size_t)length >= sizeof file->temporary) {
-        uh_die("output: expected a shorter name, found %zu bytes (%.60s...)",
-               strlen(path), path);
+    set_names(file, path);
+    if (find_target(file)) {
+        file->temporary[0] = '\0';
+        int device = open(file->path, O_WRONLY | O_NOCTTY | O_CLOEXEC);
+        file->stream = device < 0 ? NULL : fdopen(device, "wb");
+        if (!file->stream) {
+            refuse(file, "output");
+        }
+        return file;
     }
-    strcpy(file->path, path);
     int descriptor = mkstemp(file->temporary);
     if (descriptor < 0) {
         refuse(file, "output");
@@ -91,22 +123,27 @@ static void sync_folder(const char *path)
 
 void uh_file_commit(struct uh_file *file)
 {
+    const int renamed = file->temporary[0] != '\0';
     if (ferror(file->stream) || fflush(file->stream) != 0 ||
-        fsync(fileno(file->stream)) != 0) {
+        (renamed && fsync(fileno(file->stream)) != 0)) {
         refuse(file, "output");
     }
     int closed = fclose(file->stream);
     file->stream = NULL;
-    if (closed != 0 || rename(file->temporary, file->path) != 0) {
+    if (closed != 0 || (renamed && rename(file->temporary, file->path) != 0)) {
         refuse(file, "output");
     }
-    sync_folder(file->path);
+    if (renamed) {
+        sync_folder(file->path);
+    }
     atomic_store(&file->state, FREE);
 }
 
 void uh_file_abandon(struct uh_file *file)
 {
-    unlink(file->temporary);
+    if (file->temporary[0]) {
+        unlink(file->temporary);
+    }
     if (file->stream) {
         fclose(file->stream);
         file->stream = NULL;

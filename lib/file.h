@@ -2,7 +2,8 @@
  *
  * A file is written under a temporary name in its own folder, flushed, fsynced
  * and renamed.  What is unfinished when the program ends (uh_die, SIGINT,
- * SIGTERM, a broken contract) is removed.
+ * SIGTERM, a broken contract) is removed.  A link stays one, and what it leads
+ * to is replaced.  A device or a pipe is written to as it is, without promises.
  */
 #ifndef UH_FILE_H
 #define UH_FILE_H

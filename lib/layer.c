@@ -55,9 +55,22 @@ static void relu_backward(size_t n, const float *x, const float *dy, float *dx)
     pass_positive(n - i, x + i, dy + i, dx + i);
 }
 
+/* y = x <= 0 ? 0 : x of n <= LANES entries: a NaN is not made a plain zero. */
+static inline void drop_negative(size_t n, const float *x, float *y)
+{
+    lanes a = {0};
+    memcpy(&a, x, n * sizeof *x);
+    lane_bits passed = (lane_bits)a & ~(a <= 0);
+    memcpy(y, &passed, n * sizeof *y);
+}
+
 static void relu(size_t n, const float *x, float *y)
 {
-    relu_backward(n, x, x, y);
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        drop_negative(LANES, x + i, y + i);
+    }
+    drop_negative(n - i, x + i, y + i);
 }
 
 static void point_forward(const struct uh_layer *layer, size_t n,

@@ -38,9 +38,10 @@
 enum uh_kind {
     UH_DENSE,     /* y = W x + b, on a flat tensor */
     UH_CONV,      /* cross-correlation, as all networks mean it */
-    UH_MAXPOOL,   /* of equal values the first in scan order wins */
+    UH_MAXPOOL,   /* of equal values the first in scan order wins; a NaN of a
+                     NaN */
     UH_MEANPOOL,  /* padding counts as zeros; beyond it nothing counts */
-    UH_RELU,      /* max(x, 0); slope 0 at 0 */
+    UH_RELU,      /* max(x, 0), NaN of NaN; slope 0 at 0 */
     UH_LEAKYRELU, /* x, or value * x where x <= 0 */
     UH_ELU,       /* x, or value * (exp(x) - 1) where x <= 0 */
     UH_TANH,

@@ -55,9 +55,11 @@ INLINE void store_words(uint32_t *to, vector x)
     _mm256_storeu_si256((__m256i *)to, _mm256_castps_si256(x));
 }
 
+/* x beats y; a NaN beats all and is beaten by none that is not. */
 INLINE flags above(vector x, vector y)
 {
-    return _mm256_cmp_ps(x, y, _CMP_GT_OQ);
+    return _mm256_or_ps(_mm256_cmp_ps(x, y, _CMP_GT_OQ),
+                        _mm256_cmp_ps(x, x, _CMP_UNORD_Q));
 }
 
 INLINE vector chosen(flags f, vector yes, vector no)

@@ -53,9 +53,11 @@ INLINE void store_words(uint32_t *to, vector x)
     _mm512_storeu_si512(to, _mm512_castps_si512(x));
 }
 
+/* x beats y; a NaN beats all and is beaten by none that is not. */
 INLINE flags above(vector x, vector y)
 {
-    return _mm512_cmp_ps_mask(x, y, _CMP_GT_OQ);
+    return (flags)(_mm512_cmp_ps_mask(x, y, _CMP_GT_OQ) |
+                   _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q));
 }
 
 INLINE vector chosen(flags f, vector yes, vector no)

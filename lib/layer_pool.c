@@ -38,6 +38,12 @@ static struct span columns_of(const struct uh_layer *layer, size_t ox)
                    layer->in.width);
 }
 
+/* Nothing is greater than a NaN, and a NaN wins: it must not be lost. */
+static inline int beats(float a, float b)
+{
+    return (a > b) | (a != a);
+}
+
 static float max_of(struct span rows, struct span columns, size_t width,
                     const float *x, uint32_t *choice)
 {
@@ -46,7 +52,7 @@ static float max_of(struct span rows, struct span columns, size_t width,
     for (size_t i = rows.first; i < rows.last; i++) {
         for (size_t j = columns.first; j < columns.last; j++) {
             size_t at = i * width + j;
-            int wins = x[at] > best;
+            int wins = beats(x[at], best);
             best = wins ? x[at] : best;
             winner = wins ? at : winner;
         }
@@ -84,14 +90,14 @@ static void max_down(size_t width, uint32_t row, const float *restrict x,
         memcpy(&b, best + j, sizeof b);
         memcpy(&at, place + j, sizeof at);
         now += (int32_t)(row + (uint32_t)j);
-        quad_bits wins = a > b;
+        quad_bits wins = (a > b) | (a != a);
         b = (quad)((wins & (quad_bits)a) | (~wins & (quad_bits)b));
         at = (wins & now) | (~wins & at);
         memcpy(best + j, &b, sizeof b);
         memcpy(place + j, &at, sizeof at);
     }
     for (; j < width; j++) {
-        if (x[j] > best[j]) {
+        if (beats(x[j], best[j])) {
             best[j] = x[j];
             place[j] = row + (uint32_t)j;
         }
@@ -106,7 +112,7 @@ static inline size_t max_along(size_t columns, const float *best,
     size_t winner = 0;
     for (size_t j = 1; j < columns; j++) {
         size_t wins =
-            (size_t)((best[j] > best[winner]) |
+            (size_t)(beats(best[j], best[winner]) |
                      ((best[j] >= best[winner]) & (place[j] < place[winner])));
         winner += (j - winner) & (0 - wins);
     }

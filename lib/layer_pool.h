@@ -1,9 +1,10 @@
 /* layer_pool.h: max- and mean-pooling of layer.h.  Floor 3.
  *
  * Windows begin at output place * stride - pad.  Padding never wins a maximum;
- * of equal entries the first in scan order (row, then column) wins.  A mean
- * divides by the number of places of the window that lie in the padded image:
- * padding counts, what lies beyond it (in ceiling mode) does not.
+ * of equal entries the first in scan order (row, then column) wins; a NaN wins
+ * over all that is none.  A mean divides by the number of places of the window
+ * that lie in the padded image: padding counts, what lies beyond it (in ceiling
+ * mode) does not.
  */
 #ifndef UH_LAYER_POOL_H
 #define UH_LAYER_POOL_H

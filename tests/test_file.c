@@ -8,6 +8,7 @@
 #include "safetensors.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
@@ -250,6 +251,72 @@ static void name_that_is_a_folder_is_one_line(void **state)
     assert_int_equal(files_in(folder), 1);
 }
 
+static void write_new(void *unused)
+{
+    (void)unused;
+    struct uh_file *f = uh_file_create(path);
+    uh_file_write(f, "new", 3);
+    uh_file_commit(f);
+}
+
+static int is_link(const char *name)
+{
+    struct stat about;
+    return lstat(name, &about) == 0 && S_ISLNK(about.st_mode);
+}
+
+static void device_is_written_to_and_stays(void **state)
+{
+    (void)state;
+    assert_int_equal(symlink("/dev/null", path), 0);
+    write_new(NULL);
+    assert_true(is_link(path));
+    uh_file_abandon(uh_file_create(path));
+    assert_true(is_link(path));
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(symlink("/dev/full", path), 0);
+    struct ending e = run_child(write_new, NULL);
+    assert_int_equal(e.status, 1);
+    char line[3 * PATH];
+    snprintf(line, sizeof line,
+             "output: expected to write it, found: No space left on device "
+             "(%s)",
+             path);
+    assert_said(&e, line);
+    assert_true(is_link(path));
+    assert_int_equal(files_in(folder), 1);
+}
+
+static void pipe_gets_the_bytes(void **state)
+{
+    (void)state;
+    assert_int_equal(mkfifo(path, 0600), 0);
+    int reader = open(path, O_RDWR | O_NONBLOCK);
+    assert_true(reader >= 0);
+    write_new(NULL);
+    char got[8] = "";
+    assert_int_equal(read(reader, got, sizeof got - 1), 3);
+    close(reader);
+    assert_string_equal(got, "new");
+    assert_int_equal(files_in(folder), 1);
+}
+
+static void link_stays_and_its_target_is_replaced(void **state)
+{
+    char target[2 * PATH];
+    path_in(target, folder, "target");
+    put_file(folder, "target", "old", 3);
+    assert_int_equal(symlink("target", path), 0);
+    struct uh_file *f = uh_file_create(path);
+    uh_file_write(f, "new", 3);
+    assert_holds(*state, "old");
+    uh_file_commit(f);
+    assert_holds(*state, "new");
+    assert_true(is_link(path));
+    assert_false(is_link(target));
+    assert_int_equal(files_in(folder), 2);
+}
+
 static void interrupt(void *number)
 {
     uh_file_guard_signals();
@@ -420,6 +487,9 @@ int main(void)
         T(small_disk_is_one_line_and_no_file),
         T(unwritable_folder_is_one_line),
         T(name_that_is_a_folder_is_one_line),
+        T(device_is_written_to_and_stays),
+        T(pipe_gets_the_bytes),
+        T(link_stays_and_its_target_is_replaced),
         T(signal_in_the_middle_leaves_nothing),
         T(dying_in_the_middle_leaves_nothing),
         T(more_than_64_open_files_break_the_contract),

@@ -425,7 +425,7 @@ relu_is_zero_at_and_below_zero_and_has_slope_zero_there(void **state)
 {
     (void)state;
     const float x[] = {0, -0.0F, -1, 2, NAN, -INFINITY, INFINITY, 1e-45F, 3};
-    const float want[] = {0, 0, 0, 2, 0, 0, INFINITY, 1e-45F, 3};
+    const float want[] = {0, 0, 0, 2, NAN, 0, INFINITY, 1e-45F, 3};
     enum { COUNT = sizeof x / sizeof *x };
     struct uh_arena *arena = uh_arena_new();
     struct uh_pool *pool = uh_pool_open(1);
@@ -447,6 +447,49 @@ relu_is_zero_at_and_below_zero_and_has_slope_zero_there(void **state)
         assert_true(y[n] == 7 && dx[n] == 7);
     }
     uh_pool_close(&pool);
+    uh_arena_free(&arena);
+}
+
+/* Where the NaN of one place of a 9 x 9 image goes; shift is the padding. */
+static void assert_found(const struct uh_net *net, size_t shift)
+{
+    enum { WIDE = 9, COUNT = WIDE * WIDE, MOST = 16 };
+    struct uh_pool *pool = uh_pool_open(1);
+    size_t across = net->out.width;
+    for (size_t i = 0; i < COUNT; i++) {
+        float x[COUNT] = {[COUNT / 2] = 1}, y[MOST];
+        x[i] = NAN;
+        uh_net_forward(net, pool, 1, x, y);
+        size_t window =
+            (i / WIDE + shift) / 3 * across + (i % WIDE + shift) / 3;
+        for (size_t o = 0; o < across * across; o++) {
+            assert_true((isnan(y[o]) != 0) == (o == window));
+        }
+    }
+    uh_pool_close(&pool);
+}
+
+/* Windows inside the image, windows beyond it, and behind a convolution. */
+static void maximum_of_a_nan_is_one(void **state)
+{
+    (void)state;
+    struct uh_arena *arena = uh_arena_new();
+    struct uh_net joined =
+        uh_net_make("input 1 9 9; conv 1 1 1; maxpool 3", arena);
+    joined.parameters[0] = 1;
+    for (int kernel = UH_KERNEL_PORTABLE; kernel <= UH_KERNEL_AVX512;
+         kernel++) {
+        if (uh_kernel_runs((enum uh_kernel)kernel)) {
+            setenv("UH_KERNEL", uh_kernel_name((enum uh_kernel)kernel), 1);
+            assert_found(&joined, 0);
+        }
+    }
+    unsetenv("UH_KERNEL");
+    struct uh_net inside = uh_net_make("input 1 9 9; maxpool 3", arena);
+    struct uh_net beyond =
+        uh_net_make("input 1 9 9; maxpool 3 pad=1 ceil=1", arena);
+    assert_found(&inside, 0);
+    assert_found(&beyond, 1);
     uh_arena_free(&arena);
 }
 
@@ -505,6 +548,7 @@ int main(void)
         cmocka_unit_test(a_maximum_goes_to_the_first_of_equals),
         cmocka_unit_test(
             relu_is_zero_at_and_below_zero_and_has_slope_zero_there),
+        cmocka_unit_test(maximum_of_a_nan_is_one),
         cmocka_unit_test(padding_never_wins_and_counts_as_zeros_in_a_mean),
         cmocka_unit_test(running_statistics_follow_the_batches),
     };

@@ -250,6 +250,15 @@ def the_list_the_json_and_the_text_hold_the_same_doubles():
 
 
 @test
+def the_longest_numbers_are_whole():
+    bends = [1.2345678901234567e-150 * k for k in range(1, 4)] + [1.2345678901234567e-300]
+    save("n.safetensors", "input 1; dense 4; relu", {"0.weight": ([4, 1], [1] * 4), "0.bias": ([4], bends)}, "F64")
+    want = sorted(-x for x in bends)
+    text = run("knots", "n.safetensors").stdout.split("positions\n")[1].split()
+    return json.loads(run("knots", "n.safetensors", "--json").stdout)["positions"] == want == [float(x) for x in text]
+
+
+@test
 def without_knots_the_list_is_empty_but_there():
     save("n.safetensors", "input 1; dense 1", {"0.weight": ([1, 1], [2])})
     result = run("knots", "n.safetensors", "--json", "--list", "out.npy")
@@ -363,6 +372,20 @@ def net_tells_layers_shapes_parameters_and_digest():
 
 
 @test
+def a_bias_that_the_file_has_none_of_is_no_parameter():
+    arch = "input 1 4 4; conv 3 2 2; batchnorm; flatten; dense 2"
+    norm = {"1.%s" % what: ([3], [1] * 3) for what in ("weight", "bias", "running_mean", "running_var")}
+    save("n.safetensors", arch, {"0.weight": ([3, 1, 2, 2], [0.5] * 12), "3.weight": ([2, 27], [1] * 54), **norm})
+    save("zero.safetensors", arch, {"0.weight": ([3, 1, 2, 2], [0.5] * 12), "0.bias": ([3], [0] * 3), "3.weight": ([2, 27], [1] * 54), "3.bias": ([2], [0] * 2), **norm})
+    one, two = (json.loads(run("net", n, "--json").stdout) for n in ("n.safetensors", "zero.safetensors"))
+    return (
+        [a["parameters"] for a in one["layers"]] == [12, 6, 0, 54] and one["parameters"] == 72
+        and [a["parameters"] for a in two["layers"]] == [15, 6, 0, 56] and two["parameters"] == 77
+        and one["digest"] == two["digest"] and "parameters  72\n" in run("net", "n.safetensors").stdout
+    )
+
+
+@test
 def eval_computes_and_keeps_the_shape_of_the_layer():
     save("n.safetensors", "input 1 2 2; conv 2 1 1; relu; flatten; dense 2", {"0.weight": ([2, 1, 1, 1], [1, -1]), "3.weight": ([2, 8], [1] * 8 + list(range(8)))})
     x = [1, -2, 3, -4, 0, 1, 2, 3]
@@ -399,6 +422,18 @@ def eval_agrees_with_numpy():
     want = numpy.maximum(x.astype("f4") @ w.T.astype("f8") + b, 0) @ v.T.astype("f8")
     y = numpy.load(path("y.npy"))
     return y.dtype == "f4" and y.shape == (50, 7) and numpy.abs(y - want).max() < 1e-4
+
+
+@test
+def what_overflows_inside_is_one_line():
+    save("n.safetensors", "input 1; dense 2; dense 1; relu; dense 1", {"0.weight": ([2, 1], [3e38, 3e38]), "1.weight": ([1, 2], [1, -0.5]), "3.weight": ([1, 1], [1])})
+    save("pool.safetensors", "input 1 1 1; conv 2 1 1 pad=1; conv 1 1 1; maxpool 3", {"0.weight": ([2, 1, 1, 1], [3e38, 3e38]), "1.weight": ([1, 2, 1, 1], [1, -0.5])})
+    save_npy("x.npy", [2, 1], [1, 10])
+    return (
+        refused(run("eval", "n.safetensors", "x.npy", "y6.npy"), 1, "layer 3: expected finite outputs, found NaN for input 1 (x.npy)")
+        and refused(run("eval", "pool.safetensors", "x.npy", "y6.npy"), 1, "layer 2: expected finite outputs, found NaN for input 1 (x.npy)")
+        and not os.path.exists(path("y6.npy"))
+    )
 
 
 @test
@@ -559,6 +594,10 @@ def a_full_disk_is_one_line_and_leaves_nothing():
             out = subprocess.run([TOOL, *words], stdout=full, stderr=subprocess.PIPE, text=True, cwd=FOLDER)
         if out.returncode != 1 or not out.stderr.startswith("underhood: standard output: expected ") or out.stderr.count("\n") != 1:
             return False
+    os.symlink("/dev/full", path("device.npy"))
+    devices = [run(*words) for words in (["eval", "n.safetensors", "x.npy", "device.npy"], ["knots", "many.safetensors", "--list", "device.npy"])]
+    if not all(refused(d, 1, "No space left on device (device.npy)") for d in devices) or not os.path.islink(path("device.npy")):
+        return False
     return refused(result, 1, "full/y.npy") and refused(listed, 1, "full/k.npy") and os.listdir(path("full")) == []
 
 
@@ -652,9 +691,23 @@ def wrong_usage_is_one_line_and_status_2():
             ([], ["command"]), (["knot"], ["knot"]), (["knots"], ["NET.safetensors"]), (["net", "a", "b"], ["found 2"]),
             (["knots", "n.safetensors", "--from", "x.npy"], ["--to"]), (["knots", "--frm"], ["--frm"]), (["knots", "--list"], ["--list"]),
             (["eval", "n.safetensors", "x.npy"], ["OUT.npy"]), (["eval", "n.safetensors", "x.npy", "y.npy", "--layer", "-1"], ["-1"]),
-            (["net", "-x", "n.safetensors"], ["-x"]), (["lipschitz"], ["NET.safetensors"]), (["lipschitz", "n.safetensors", "--bounds", "least"], ["least"]),
+            (["net", "-x", "n.safetensors"], ["found -x;"]), (["net", "-jx", "n.safetensors"], ["found -j;"]),
+            (["net", "n.safetensors", "--input=1x1x1", "-Ix"], ["found -I;"]), (["net", "--json=1", "n.safetensors"], ["found --json=1;"]),
+            (["lipschitz"], ["NET.safetensors"]), (["lipschitz", "n.safetensors", "--bounds", "least"], ["least"]),
         ]
     ) and refused(run("eval", "n.safetensors", "x.npy", "y.npy", "--layer", 3), 1, "from 0 to 2, found 3")
+
+
+@test
+def of_an_option_given_twice_the_last_counts_and_the_manual_says_so():
+    save("n.safetensors", *ABSOLUTE)
+    run("knots", "n.safetensors", "--list", "first.npy", "--json", "--list", "last.npy", "--json")
+    bounds = json.loads(run("lipschitz", "n.safetensors", "--json", "--bounds", "lower", "--bounds", "proved").stdout)
+    return (
+        not os.path.exists(path("first.npy")) and load_npy("last.npy") == ((1,), [0.5])
+        and bounds["network_lower"] is None and bounds["network_upper"] > 1
+        and all("\n\nOf an option that is given twice the last counts.\n\n" in run(c, "--help").stdout for c in ("net", "eval", "knots", "lipschitz"))
+    )
 
 
 def sections_of(page, command):

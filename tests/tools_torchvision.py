@@ -179,7 +179,7 @@ def what_is_wrong_is_one_line():
     small = ["--input", "3x40x40"]
     return all(
         refused(run(command, name + ".safetensors", *more), status, *parts)
-        for command in ("net", "knots")
+        for command in ("net", "knots", "lipschitz")
         for name, more, status, parts in (
             ("missing", small, 1, ["tensor features.9.expand3x3.weight: expected it for conv, found none (missing.safetensors)"]),
             ("shape", small, 1, ["tensor features.9.expand3x3.weight: expected shape 192x48x3x3, found 192x48x1x1 (shape.safetensors)"]),
@@ -191,6 +191,7 @@ def what_is_wrong_is_one_line():
             ("good", ["--input", "3x40x40x1"], 2, ["found 3x40x40x1"]),
             ("good", ["--input", "3x40x0"], 2, ["found 3x40x0"]),
             ("good", ["--input", "3x40x-4"], 2, ["found 3x40x-4"]),
+            ("good", ["--input", "x".join(["16777216"] * 3)], 1, ["found 16777216 x 16777216 x 16777216", "good.safetensors"]),
             ("good", ["--input"], 2, ["expected an argument of --input"]),
             ("arch", small, 1, ["--input: expected it with the tensor names of torchvision, found the metadata key arch (arch.safetensors)"]),
             ("arch", ["--until", "0"], 1, ["--until: expected it with the tensor names"]),

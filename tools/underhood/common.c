@@ -16,6 +16,19 @@ void print_help(const struct command *command)
            command->manual);
 }
 
+/* Whether getopt_long stopped at a long option that was given an argument and
+ * takes none, and not at a letter. */
+static int takes_none(const char *word, const struct option *options)
+{
+    for (; options->name; options++) {
+        if (options->val == optopt && options->has_arg == no_argument &&
+            strncmp(word, "--", 2) == 0 && strchr(word, '=')) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 int next_option(int argc, char **argv, const struct command *self,
                 const struct option *options)
 {
@@ -29,6 +42,11 @@ int next_option(int argc, char **argv, const struct command *self,
     if (option == ':') {
         uh_die_usage("%s: expected an argument of %s, found none", self->name,
                      argv[optind - 1]);
+    }
+    if (option == '?' && optopt && !takes_none(argv[optind - 1], options)) {
+        /* In the middle of -jx the word is not behind us yet. */
+        uh_die_usage("%s: expected one of its options, found -%c", self->name,
+                     optopt);
     }
     if (option == '?') {
         uh_die_usage("%s: expected one of its options, found %s", self->name,
@@ -81,7 +99,7 @@ int source_option(int option, const struct command *self,
     if (option == 'I' && (strspn(optarg, "0123456789x") != strlen(optarg) ||
                           sscanf(optarg, "%8zux%8zux%8zu%c", &in->channels,
                                  &in->height, &in->width, &behind) != 3 ||
-                          in->channels * in->height * in->width == 0)) {
+                          !in->channels || !in->height || !in->width)) {
         uh_die_usage("%s: --input: expected CxHxW, found %s", self->name,
                      optarg);
     }
@@ -91,19 +109,27 @@ int source_option(int option, const struct command *self,
     return option == 'I' || option == 'U';
 }
 
-/* The entries of a tensor of the file, exactly, where there is one. */
-static void widen(const struct uh_safetensors *stored,
-                  const struct network *network, size_t layer, const char *what,
-                  double *x)
+/* A layer's tensor of the file; NULL: there is none. */
+static const struct uh_stored_tensor *
+tensor_of(const struct uh_safetensors *stored, const struct network *network,
+          size_t layer, const char *what)
 {
     char name[128];
-    struct uh_error error;
     if (network->module) {
         snprintf(name, sizeof name, "%s.%s", network->module[layer], what);
     } else {
         snprintf(name, sizeof name, "%zu.%s", layer, what);
     }
-    const struct uh_stored_tensor *t = uh_safetensors_find(stored, name);
+    return uh_safetensors_find(stored, name);
+}
+
+/* The entries of a tensor of the file, exactly, where there is one. */
+static void widen(const struct uh_safetensors *stored,
+                  const struct network *network, size_t layer, const char *what,
+                  double *x)
+{
+    struct uh_error error;
+    const struct uh_stored_tensor *t = tensor_of(stored, network, layer, what);
     if (t && uh_stored_tensor_doubles(t, true, stored->file, x, &error)) {
         uh_die_error(&error);
     }
@@ -148,6 +174,23 @@ static const double *wide_numbers(const struct uh_safetensors *stored,
     return wide;
 }
 
+/* Of each layer: a bias that the file has none of is zero, and none. */
+static const size_t *count_parameters(const struct uh_safetensors *stored,
+                                      const struct network *network,
+                                      struct uh_arena *arena)
+{
+    const struct uh_net *net = &network->net;
+    size_t *count = uh_arena_alloc(arena, net->layers, sizeof *count);
+    for (size_t i = 0; i < net->layers; i++) {
+        const struct uh_layer *a = &net->layer[i];
+        count[i] = a->weight_count;
+        if (a->bias_count && tensor_of(stored, network, i, "bias")) {
+            count[i] += a->bias_count;
+        }
+    }
+    return count;
+}
+
 struct network load_network(const char *path,
                             const struct uh_torchvision_options *options,
                             struct uh_arena *arena)
@@ -177,6 +220,7 @@ struct network load_network(const char *path,
         network.net = found.net;
         network.module = found.name;
     }
+    network.parameters = count_parameters(&stored, &network, arena);
     network.wide = wide_numbers(&stored, &network, arena);
     memcpy(network.digest, stored.digest, sizeof stored.digest);
     uh_arena_free(&bytes);

@@ -37,6 +37,8 @@ void print_help(const struct command *command);
 
 /* The end of every page. */
 #define EVERY_MANUAL                                                           \
+    "Of an option that is given twice the last counts.\n"                      \
+    "\n"                                                                       \
     "Exit status: 0 done, 1 bad input or environment, 2 wrong usage, 130 and " \
     "143\n"                                                                    \
     "after SIGINT and SIGTERM.  What is wrong is one line on stderr.\n"        \
@@ -47,6 +49,8 @@ struct network {
     struct uh_net net;
     const char *const *module; /* (layers) torchvision's names (torchvision.h);
                                   NULL: the file has an arch of its own */
+    const size_t *parameters;  /* (layers) weights, and biases that the file
+                                  has */
     const double *wide;        /* its numbers as doubles (pieces.h) where the
                                   file holds some that float32 does not, else
                                   NULL */

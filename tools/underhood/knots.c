@@ -40,7 +40,8 @@ static const double *end_of(const char *path, const struct uh_net *net,
 
 /* -- many numbers as text ---------------------------------------------------- */
 
-enum { SHARE = 4096, DIGITS = 26 }; /* numbers of a cell, bytes of one */
+/* Numbers of a cell; bytes of one: ", -1.2345678901234567e-308" and a zero. */
+enum { SHARE = 4096, DIGITS = 27 };
 
 struct print {
     const double *x;

@@ -30,9 +30,13 @@ static char **layer_words(const struct uh_net *net, struct uh_arena *arena)
     return words;
 }
 
-static size_t parameters_of(const struct uh_layer *layer)
+static size_t parameters_in(const struct network *network)
 {
-    return layer->weight_count + layer->bias_count;
+    size_t sum = 0;
+    for (size_t i = 0; i < network->net.layers; i++) {
+        sum += network->parameters[i];
+    }
+    return sum;
 }
 
 static void print_json(const struct network *network, const char *digest,
@@ -52,8 +56,7 @@ static void print_json(const struct network *network, const char *digest,
         printf("%s{\"index\": %zu, \"kind\": \"%s\", \"output\": ",
                i ? ", " : "", i, uh_kind_word(net->layer[i].kind));
         print_json_shape(rank, dims);
-        printf(", \"parameters\": %zu, \"words\": ",
-               parameters_of(&net->layer[i]));
+        printf(", \"parameters\": %zu, \"words\": ", network->parameters[i]);
         print_json_string(words[i]);
         if (network->module) {
             printf(", \"module\": ");
@@ -64,7 +67,7 @@ static void print_json(const struct network *network, const char *digest,
     rank = own_shape(net, net->layers - 1, dims);
     printf("], \"output\": ");
     print_json_shape(rank, dims);
-    printf(", \"parameters\": %zu}\n", net->parameter_count);
+    printf(", \"parameters\": %zu}\n", parameters_in(network));
 }
 
 static void print_text(const struct network *network, const char *digest,
@@ -81,11 +84,11 @@ static void print_text(const struct network *network, const char *digest,
         rank = own_shape(net, i, dims);
         printf("%5zu  %-28s  %-14s  %*zu%s%s\n", i, words[i],
                shape_words(rank, dims, arena), module ? 10 : 0,
-               parameters_of(&net->layer[i]), module ? "  " : "",
+               network->parameters[i], module ? "  " : "",
                module ? module[i] : "");
     }
     printf("parameters  %zu\ndigest      %s\nfile        %s\n",
-           net->parameter_count, digest, network->digest);
+           parameters_in(network), digest, network->digest);
 }
 
 static void run(int argc, char **argv, const struct command *self)
@@ -112,7 +115,8 @@ const struct command net_command = {
     "net", "prints the layers of a network, their shapes and its digest",
     "NET.safetensors [--json] [--input CxHxW] [--until MODULE]",
     "Layers are numbered as in the file, from 0 behind the input; shapes are\n"
-    "those of one sample: channels x height x width, or one number.\n"
+    "those of one sample: channels x height x width, or one number.  A bias\n"
+    "that the file has none of is zero and does not count as parameters.\n"
     "\n"
     "The digest is the SHA-256 of the parameters and running statistics as\n"
     "float32, layer by layer: files of the same network agree in it, whatever\n"
