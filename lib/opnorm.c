@@ -27,6 +27,10 @@ static const size_t default_steps = 2000;
 /* Of the steps done, so many may have brought the end no nearer. */
 static const double patience = 0.1;
 
+/* Of two vectors that are taken out, |y'z|: of as many as there may be,
+ * sqrt(2) KNOWN times this is less than 1/2. */
+static const double most_parallel = 0x1p-9;
+
 /* Less of an eigenvector than 1 / hidden of the usual is rare. */
 static const double hidden = 10;
 
@@ -222,7 +226,17 @@ static double each_of(double failure, size_t runs)
     return runs == 2 ? sqrt(failure) * (1 - 4 * UH_UNIT) : failure;
 }
 
-/* Takes note of the newest round's top. */
+/* |A x|^2 / |x|^2 */
+static double gain_square(const struct uh_krylov *r, const double *x)
+{
+    uh_map_apply(r->map, x, r->y);
+    const double from = uh_opnorm_length(r->kernel, r->dim, x);
+    const double to = uh_opnorm_length(r->kernel, uh_map_out(r->map), r->y);
+    return from > 0 ? to / from * (to / from) : 0;
+}
+
+/* Takes note of the newest round's top.  What a vector gains is measured: the
+ * Ritz value of a run whose vectors are orthogonal no longer may be anything. */
 static void note_top(struct search *q)
 {
     for (size_t i = 0; i < q->runs; i++) {
@@ -232,27 +246,37 @@ static void note_top(struct search *q)
             double *s = uh_arena_alloc(q->arena, r->steps, sizeof *s);
             uh_krylov_vectors(r, 1, &value, s);
             uh_krylov_combine(r, s);
-            q->vector = uh_arena_alloc_raw(q->arena, r->dim, sizeof *q->vector);
-            memcpy(q->vector, r->w, r->dim * sizeof *q->vector);
-            q->best = value;
+            const double found = gain_square(r, r->w);
+            if (found > q->best || !q->vector) {
+                q->vector =
+                    uh_arena_alloc_raw(q->arena, r->dim, sizeof *q->vector);
+                memcpy(q->vector, r->w, r->dim * sizeof *q->vector);
+                q->best = found;
+            }
         }
     }
 }
 
-/* The largest eigenvalue that what is asked for allows. */
+/* The largest eigenvalue that what is asked for allows, best the norm's square
+ * as far as it is known. */
+static double allowed(const struct search *q, double best)
+{
+    const double most = 1 + 0.999 * q->s.tolerance;
+    return best * most * most;
+}
+
+/* The same, with the newest runs' Ritz values taken for what they should be. */
 static double goal(const struct search *q)
 {
     double best = q->best;
     for (size_t i = 0; i < q->runs; i++) {
         best = fmax(best, uh_krylov_value(&q->run[i], 0));
     }
-    const double most = 1 + 0.999 * q->s.tolerance;
-    return best * most * most;
+    return allowed(q, best);
 }
 
-static int all_refute(const struct search *q)
+static int all_refute(const struct search *q, double lambda)
 {
-    const double lambda = goal(q);
     for (size_t i = 0; i < q->runs; i++) {
         const double tau = uh_krylov_beside(&q->run[i], lambda);
         if (!uh_krylov_refutes(&q->run[i], q->delta, tau)) {
@@ -369,22 +393,36 @@ static void turn(struct search *q)
     uh_arena_free(&own);
 }
 
+/* Whether y is a unit vector and, nearly, beside all that was taken out.  Ritz
+ * vectors of a space that rounding has filled up may be one and the same. */
+static int stands_alone(const struct search *q, const double *y)
+{
+    const size_t n = uh_map_in(q->map);
+    double parallel = fabs(uh_dot(n, y, y) - 1);
+    for (size_t i = 0; i < q->known; i++) {
+        parallel = fmax(parallel, fabs(uh_dot(n, y, q->out[i])));
+    }
+    return parallel <= most_parallel;
+}
+
 static void take_out(struct search *q, const struct plan *plan)
 {
     struct uh_krylov *r = &q->run[0];
     const int first = q->known == 0;
     for (size_t i = 0; i < plan->count; i++) {
         uh_krylov_combine(r, plan->s + i * r->steps);
-        double *y = uh_arena_alloc_raw(q->arena, r->dim, sizeof *y);
-        memcpy(y, r->w, r->dim * sizeof *y);
-        q->out[q->known++] = y;
+        if (stands_alone(q, r->w)) {
+            double *y = uh_arena_alloc_raw(q->arena, r->dim, sizeof *y);
+            memcpy(y, r->w, r->dim * sizeof *y);
+            q->out[q->known++] = y;
+        }
     }
     if (!first) {
         turn(q);
     }
 }
 
-enum end { PROVED, TAKEN, GIVEN_UP };
+enum end { PROVED, TAKEN, GIVEN_UP }; /* TAKEN: another round may do better */
 
 /* Steps until the goal is refuted by a run, if it goes on growing as it did in
  * the last ones. */
@@ -452,14 +490,16 @@ static enum end iterate(struct search *q, int round)
             const double value = uh_krylov_value(&q->run[0], 0);
             if (step % (2 * LOOK) == 0) {
                 if (value - before <= 0.1 * q->s.tolerance * value) {
+                    note_top(q);
                     return PROVED;
                 }
                 before = value;
             }
             continue;
         }
-        if (all_refute(q)) {
-            return PROVED;
+        if (all_refute(q, goal(q))) {
+            note_top(q);
+            return all_refute(q, allowed(q, q->best)) ? PROVED : TAKEN;
         }
         if (more && step % PLAN) {
             continue;
@@ -473,6 +513,7 @@ static enum end iterate(struct search *q, int round)
         }
         uh_arena_release(q->arena, mark);
     }
+    note_top(q);
     return GIVEN_UP;
 }
 
@@ -536,7 +577,8 @@ static int begin(struct search *q, int round, const char *stream, size_t most,
         name[i] = run_name(stream, round, i, q->arena);
         q->run[i] =
             i == 0 ? uh_krylov_open(q->map, most, q->known, q->out, q->arena)
-                   : uh_krylov_twin(&q->run[0], q->known == 0);
+                   : uh_krylov_twin(&q->run[0], q->known == 0 ||
+                                                    uh_map_in(q->map) <= SMALL);
         if (!uh_krylov_start(&q->run[i],
                              drawn(q->map, size, name[i], q->arena))) {
             return 0;
@@ -566,7 +608,6 @@ static void search(struct search *q, const char *stream, struct uh_opnorm *out)
             return;
         }
         end = iterate(q, round);
-        note_top(q);
         out->runs = q->runs;
         out->share = share_of(q->s.failure, round);
         for (size_t i = 0; i < q->runs; i++) {
@@ -602,6 +643,29 @@ static struct uh_opnorm unknown(const struct uh_layer *layer)
                               .dim = uh_shape_size(layer->in)};
 }
 
+/* Whether every entry is 0: a product with a unit vector is a weight or exactly
+ * 0.  size: of the layer's input. */
+static int is_zero(const struct uh_map *map, size_t size)
+{
+    const size_t m = uh_map_out(map);
+    struct uh_arena *own = uh_arena_new();
+    double *unit = uh_arena_alloc(own, size, sizeof *unit);
+    double *x = uh_arena_alloc(own, uh_map_in(map), sizeof *x);
+    double *y = uh_arena_alloc(own, m, sizeof *y);
+    int zero = 1;
+    for (size_t i = 0; i < size && zero; i++) {
+        unit[i] = 1;
+        uh_map_import(map, unit, x);
+        uh_map_apply(map, x, y);
+        for (size_t k = 0; k < m && zero; k++) {
+            zero = y[k] == 0;
+        }
+        unit[i] = 0;
+    }
+    uh_arena_free(&own);
+    return zero;
+}
+
 static void conclude(const struct search *q, struct uh_opnorm *out)
 {
     double *v = uh_arena_alloc_raw(q->arena, out->dim, sizeof *v);
@@ -628,13 +692,18 @@ struct uh_opnorm uh_opnorm_named(const struct uh_layer *layer,
     const struct uh_map *map = uh_map_of(layer, scale, 0, pool, own);
     struct uh_opnorm out = unknown(layer);
     const double simple = uh_map_simple(map);
-    if (!(simple > 0)) {
+    struct search q = {.s = s, .map = map, .arena = arena};
+    if (simple > 0) {
+        q.first = first_runs(&q, layer);
+        search(&q, stream, &out);
+    }
+    /* no vector: no window sees a pixel; no gain: perhaps only where all
+     * weights are 0 */
+    if (!q.vector ||
+        (q.best == 0 && out.dim <= SMALL && is_zero(map, out.dim))) {
         uh_arena_free(&own);
         return zero_map(out.dim, arena);
     }
-    struct search q = {.s = s, .map = map, .arena = arena};
-    q.first = first_runs(&q, layer);
-    search(&q, stream, &out);
     conclude(&q, &out);
     if (s.bounds & UH_OPNORM_PROVED) {
         out.upper_proved = prove(layer, scale, map, out.lower, pool);

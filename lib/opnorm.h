@@ -13,9 +13,10 @@
  *                               draws, every rounding included; never above
  *                               upper_proved where both are asked for
  * Lower     Lanczos for S = A'A (that is Golub and Kahan's bidiagonalization
- *           on one side), fully reorthogonalized two steps in eight, which
- *           keeps the vectors orthogonal enough (Simon, Math. Comp. 42 (1984)
- *           115-142; the bounds do not rest on it); v is the Ritz vector.
+ *           on one side), fully reorthogonalized for 32 steps, then, unless
+ *           the vectors are short, two steps in eight, which keeps them
+ *           orthogonal enough (Simon, Math. Comp. 42 (1984) 115-142; the
+ *           bounds do not rest on it); v is the Ritz vector.
  *           The gain is evaluated anew; a bound of its rounding is taken off.
  * Upper     Let y be the unit top singular vector, |y'v_1| >= delta (which
  *           fails with the stated probability), and suppose lambda = sigma^2

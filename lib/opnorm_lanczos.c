@@ -9,9 +9,11 @@
 
 enum {
     PART = UH_OPNORM_SEGMENT, /* entries of a vector that a cell takes */
-    PERIOD = 8 /* steps, the last two of which are cleared of the basis: then
-                  the vectors stay orthogonal to about 1e-10 (J. F. Grcar,
-                  1981; H. D. Simon, Math. Comp. 42 (1984) 115-142) */
+    PERIOD = 8,   /* steps, the last two of which are cleared of the basis: then
+                      the vectors stay orthogonal to about 1e-10 (J. F. Grcar,
+                      1981; H. D. Simon, Math. Comp. 42 (1984) 115-142), */
+    CLEARED = 32, /* behind the first steps, all of which are, */
+    CHEAP = 1024  /* as are all with vectors of so few entries */
 };
 
 /* |v_j| is at most this: a vector divided by its norm, and rounded. */
@@ -491,7 +493,8 @@ static void advance(struct uh_krylov *r)
     each_part(r, measure_newest);
     r->alpha[j] = summed(r, 0);
     each_part(r, subtract_newest);
-    const int clears = r->clears && j % PERIOD >= PERIOD - 2;
+    const int due = j < CLEARED || r->dim <= CHEAP || j % PERIOD >= PERIOD - 2;
+    const int clears = r->clears && due;
     double left = orthogonalize(r, clears ? j + 1 : 0);
     const double size =
         fabs(r->alpha[j]) + (j ? r->beta[j - 1] : 0) + r->alpha[0] + r->inside;

@@ -15,7 +15,8 @@ enum {
     LEAST_POINTS = 2, /* of a large one */
     LEAPS = 6,        /* of a point */
     TURNS = 3,        /* of the output's direction, at each place */
-    SIZES = 3         /* of a leap, each a quarter of the one before */
+    SIZES = 3,        /* of a leap, each a quarter of the one before */
+    SCALE = 40        /* powers of two that a true gradient scales by */
 };
 
 static const double ascent_work = 4e9; /* products of one pass, all points */
@@ -74,14 +75,17 @@ static size_t parting(const struct uh_net *net, size_t i)
 static double joined(const struct uh_net *net, size_t i, const double *slot)
 {
     const double here = slot[i], there = slot[net->layer[i].source + 1];
-    return net->layer[i].kind == UH_ADD ? here + there
-                                        : sqrt(here * here + there * there);
+    if (net->layer[i].kind == UH_ADD || !(fmax(here, there) > 0x1p-500)) {
+        return here + there; /* squares might be 0 */
+    }
+    return sqrt(here * here + there * there);
 }
 
-/* A product of bounds, rounded up; 0 times what is unbounded is 0. */
+/* A product of bounds, rounded up, by the least double at least; 0 times what
+ * is unbounded is 0. */
 static double times(double a, double b)
 {
-    return a == 0 || b == 0 ? 0 : a * b * (1 + 4 * UH_UNIT);
+    return a == 0 || b == 0 ? 0 : a * b * (1 + 4 * UH_UNIT) + 0x1p-1074;
 }
 
 /* The bound of the whole; slots get those of the outputs; blocks are set. */
@@ -133,6 +137,8 @@ struct climb {
     struct uh_arena *arena;
     size_t in, out;
     float *x, *u, *gradient; /* (in), (out), (in) */
+    double best;             /* of the gradients found from one point, */
+    float *best_x, *best_u;  /* and where */
 };
 
 static double length_of(size_t n, const float *v)
@@ -201,25 +207,46 @@ static double leap(const struct climb *c, double value)
     return value;
 }
 
-/* From x, with u drawn. */
-static double climb_from(const struct climb *c, struct uh_stream *stream)
+static void note(struct climb *c, double value)
 {
-    double best = 0;
+    if (value > c->best && isfinite(value)) {
+        c->best = value;
+        memcpy(c->best_x, c->x, c->in * sizeof *c->x);
+        memcpy(c->best_u, c->u, c->out * sizeof *c->u);
+    }
+}
+
+/* Whether J'(2^k u) is 2^k J'u to the bit: the way back is linear, but for what
+ * is too small or too large for a float. */
+static int scales(const struct climb *c, int k)
+{
+    for (size_t i = 0; i < c->out; i++) {
+        c->u[i] = ldexpf(c->best_u[i], k);
+    }
+    return slope(c, c->best_x, c->gradient) == c->best;
+}
+
+/* From x, with u drawn. */
+static double climb_from(struct climb *c, struct uh_stream *stream)
+{
+    c->best = 0;
     for (size_t i = 0; i < c->out; i++) {
         c->u[i] = (float)uh_stream_normal(stream);
     }
     for (int k = 0; k < LEAPS; k++) {
         double value = slope(c, c->x, c->gradient);
+        note(c, value);
         for (int i = 0; i < TURNS && value > 0 && turn(c, value); i++) {
-            best = fmax(best, value);
             value = slope(c, c->x, c->gradient);
+            note(c, value);
         }
         if (!(value > 0) || !isfinite(value)) {
             break;
         }
-        best = fmax(best, leap(c, value));
+        value = leap(c, value);
+        note(c, value);
     }
-    return best;
+    return c->best > 0 && (scales(c, SCALE) || scales(c, -SCALE)) ? c->best : 0;
 }
 
 double uh_opnorm_ascent(const struct uh_net *net, const char *name,
@@ -235,6 +262,8 @@ double uh_opnorm_ascent(const struct uh_net *net, const char *name,
     c.x = uh_arena_alloc(own, c.in, sizeof *c.x);
     c.u = uh_arena_alloc(own, c.out, sizeof *c.u);
     c.gradient = uh_arena_alloc(own, c.in, sizeof *c.gradient);
+    c.best_x = uh_arena_alloc(own, c.in, sizeof *c.best_x);
+    c.best_u = uh_arena_alloc(own, c.out, sizeof *c.best_u);
     double best = 0;
     for (size_t p = 0; p < points + (x ? n : 0); p++) {
         struct uh_stream stream = uh_stream_open("%s/ascent/%zu", name, p);

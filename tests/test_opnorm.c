@@ -688,6 +688,121 @@ static void false_certificates_are_refused(void **state)
 #undef CHECK
 }
 
+/* Windows that lie in the padding alone; weights that meet no pixel. */
+static void a_layer_that_sees_nothing_has_norm_zero(void **state)
+{
+    struct state *s = *state;
+    struct uh_net net =
+        uh_net_make("input 1 1 1; conv 1 1 1 stride=2 pad=1", s->arena);
+    net.layer[0].weight[0] = 1;
+    struct uh_opnorm norm = norm_of(s, &net.layer[0]);
+    assert_true(norm.lower == 0 && norm.upper == 0 && norm.upper_proved == 0);
+    net = uh_net_make("input 1 1 1; conv 1 1 3 pad=2", s->arena);
+    net.layer[0].weight[0] = net.layer[0].weight[1] = 1;
+    norm = norm_of(s, &net.layer[0]);
+    assert_true(norm.lower > 0); /* the first windows do */
+    net = uh_net_make("input 1 1 1; conv 1 1 3 pad=2 stride=4", s->arena);
+    net.layer[0].weight[0] = net.layer[0].weight[1] = 1;
+    norm = norm_of(s, &net.layer[0]);
+    assert_true(norm.lower == 0 && norm.upper == 0 && norm.upper_proved == 0);
+}
+
+static void weights_all_alike_are_no_trouble(void **state)
+{
+    struct state *s = *state;
+    static const char *const arch[] = {
+        "input 2 4 4; conv 3 3 4 pad=1",
+        "input 2 6 7; conv 2 3 3 stride=2 pad=2 dilation=2",
+        "input 4 3 3; conv 4 5 1 stride=2 pad=3 dilation=2 groups=4",
+        "input 8 3 3; conv 8 5 1 stride=2 pad=3 dilation=2 groups=8"};
+    for (size_t i = 0; i < sizeof arch / sizeof *arch; i++) {
+        struct uh_net net = uh_net_make(arch[i], s->arena);
+        for (size_t j = 0; j < net.layer[0].weight_count; j++) {
+            net.layer[0].weight[j] = -0.5f;
+        }
+        double *a = ref_opnorm_matrix(&net.layer[0], NULL);
+        double *sigma = ref_opnorm_singular(uh_shape_size(net.out),
+                                            uh_shape_size(net.in), a);
+        const struct uh_opnorm norm = norm_of(s, &net.layer[0]);
+        assert_true(norm.lower <= sigma[0] * (1 + 1e-12));
+        assert_true(norm.upper >= sigma[0] * (1 - 1e-12));
+        assert_true(norm.upper <= norm.lower * (1 + 1e-6));
+        free(sigma);
+        free(a);
+    }
+}
+
+/* Then the first Ritz values have converged after three or four steps, and the
+ * vectors would soon be orthogonal no longer. */
+static void sizes_far_apart_are_no_trouble(void **state)
+{
+    struct state *s = *state;
+    for (size_t i = 900; i < 1200; i++) {
+        struct uh_net net = made(s, "input 12; dense 9", "apart");
+        struct uh_stream stream = uh_stream_open("test/opnorm/apart/%zu", i);
+        for (size_t j = 0; j < net.layer[0].weight_count; j++) {
+            net.layer[0].weight[j] =
+                ldexpf(2 * uh_stream_uniformf(&stream) - 1,
+                       (int)uh_stream_below(&stream, 51) - 25);
+        }
+        double *a = ref_opnorm_matrix(&net.layer[0], NULL);
+        double *sigma = ref_opnorm_singular(9, 12, a);
+        const struct uh_opnorm_options options = {
+            .stream = uh_arena_format(s->arena, "apart/%zu", i),
+            .bounds = UH_OPNORM_LOWER | UH_OPNORM_UPPER};
+        const struct uh_opnorm norm =
+            uh_opnorm_layer(&net.layer[0], NULL, &options, s->pool, s->arena);
+        assert_true(norm.lower <= sigma[0] * (1 + 1e-12));
+        assert_true(norm.upper >= sigma[0] * (1 - 1e-12));
+        assert_true(norm.upper <= norm.lower * (1 + 1e-6));
+        free(sigma);
+        free(a);
+    }
+}
+
+/* Products of bounds do not end at 0, and a gradient that floats cannot hold
+ * does not count. */
+static void small_networks_keep_their_order(void **state)
+{
+    struct state *s = *state;
+    const struct uh_opnorm_options options = {.stream = "small"};
+    char arch[512] = "input 1";
+    for (size_t i = 0; i < 40; i++) {
+        strcat(arch, "; dense 1");
+    }
+    struct uh_net net = uh_net_make(arch, s->arena);
+    for (size_t i = 0; i < 40; i++) {
+        net.layer[i].weight[0] = 1e-30f;
+    }
+    struct uh_opnorm_net whole =
+        uh_opnorm_net(&net, &options, s->pool, s->arena);
+    assert_true(whole.product_upper > 0 && whole.network_upper > 0);
+    /* the way back goes through 1e-42, the matrix is about 1e-7 */
+    static const float size[3] = {1e35f, 1e-22f, 1e-20f};
+    for (size_t trial = 0; trial < 20; trial++) {
+        net = made(s, "input 2; dense 2; dense 2; dense 2",
+                   uh_arena_format(s->arena, "small/%zu", trial));
+        double product[4] = {1, 0, 0, 1};
+        for (size_t i = 0; i < 3; i++) {
+            float *w = net.layer[i].weight;
+            double next[4];
+            for (size_t j = 0; j < 4; j++) {
+                w[j] *= size[i];
+            }
+            for (size_t j = 0; j < 4; j++) {
+                next[j] = (double)w[j / 2 * 2] * product[j % 2] +
+                          (double)w[j / 2 * 2 + 1] * product[2 + j % 2];
+            }
+            memcpy(product, next, sizeof next);
+        }
+        double *sigma = ref_opnorm_singular(2, 2, product);
+        whole = uh_opnorm_net(&net, &options, s->pool, s->arena);
+        assert_true(whole.network_lower <= sigma[0]);
+        assert_true(whole.product_upper >= sigma[0] * (1 - 1e-12));
+        free(sigma);
+    }
+}
+
 /* H D K, H = I - 2 u u', K the same with v: singular values |D| in exact
  * arithmetic, floats away from them by less than 2^-24 sqrt(m n) of the top. */
 static struct uh_layer known_values(struct state *s, size_t m, size_t n,
@@ -1140,6 +1255,10 @@ int main(void)
         cmocka_unit_test(equal_singular_values_are_no_trouble),
         cmocka_unit_test(few_singular_values_are_no_trouble),
         cmocka_unit_test(a_layer_of_zeros_has_norm_zero),
+        cmocka_unit_test(a_layer_that_sees_nothing_has_norm_zero),
+        cmocka_unit_test(weights_all_alike_are_no_trouble),
+        cmocka_unit_test(sizes_far_apart_are_no_trouble),
+        cmocka_unit_test(small_networks_keep_their_order),
         cmocka_unit_test(a_power_of_two_goes_through_every_bit),
         cmocka_unit_test(the_proved_bound_is_the_symbols_supremum),
         cmocka_unit_test(a_supremum_between_the_points_is_not_missed),
