@@ -643,29 +643,6 @@ static struct uh_opnorm unknown(const struct uh_layer *layer)
                               .dim = uh_shape_size(layer->in)};
 }
 
-/* Whether every entry is 0: a product with a unit vector is a weight or exactly
- * 0.  size: of the layer's input. */
-static int is_zero(const struct uh_map *map, size_t size)
-{
-    const size_t m = uh_map_out(map);
-    struct uh_arena *own = uh_arena_new();
-    double *unit = uh_arena_alloc(own, size, sizeof *unit);
-    double *x = uh_arena_alloc(own, uh_map_in(map), sizeof *x);
-    double *y = uh_arena_alloc(own, m, sizeof *y);
-    int zero = 1;
-    for (size_t i = 0; i < size && zero; i++) {
-        unit[i] = 1;
-        uh_map_import(map, unit, x);
-        uh_map_apply(map, x, y);
-        for (size_t k = 0; k < m && zero; k++) {
-            zero = y[k] == 0;
-        }
-        unit[i] = 0;
-    }
-    uh_arena_free(&own);
-    return zero;
-}
-
 static void conclude(const struct search *q, struct uh_opnorm *out)
 {
     double *v = uh_arena_alloc_raw(q->arena, out->dim, sizeof *v);
@@ -692,18 +669,13 @@ struct uh_opnorm uh_opnorm_named(const struct uh_layer *layer,
     const struct uh_map *map = uh_map_of(layer, scale, 0, pool, own);
     struct uh_opnorm out = unknown(layer);
     const double simple = uh_map_simple(map);
-    struct search q = {.s = s, .map = map, .arena = arena};
-    if (simple > 0) {
-        q.first = first_runs(&q, layer);
-        search(&q, stream, &out);
-    }
-    /* no vector: no window sees a pixel; no gain: perhaps only where all
-     * weights are 0 */
-    if (!q.vector ||
-        (q.best == 0 && out.dim <= SMALL && is_zero(map, out.dim))) {
+    if (!(simple > 0)) {
         uh_arena_free(&own);
         return zero_map(out.dim, arena);
     }
+    struct search q = {.s = s, .map = map, .arena = arena};
+    q.first = first_runs(&q, layer);
+    search(&q, stream, &out);
     conclude(&q, &out);
     if (s.bounds & UH_OPNORM_PROVED) {
         out.upper_proved = prove(layer, scale, map, out.lower, pool);

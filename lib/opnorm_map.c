@@ -115,8 +115,22 @@ static struct axis axis_of(const struct uh_layer *a, int d, size_t size,
     return x;
 }
 
+/* Whether place i of the kernel's axis ever meets a pixel. */
+static int meets(const struct uh_layer *a, int d, size_t i)
+{
+    const size_t size = d ? a->in.width : a->in.height;
+    const size_t windows = d ? a->out.width : a->out.height;
+    for (size_t o = 0; o < windows; o++) {
+        const size_t at = o * a->stride[d] + i * a->dilation[d];
+        if (at >= a->pad[d] && at < a->pad[d] + size) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 /* The weights by (output, tap, channel of a block), scaled: a product of two
- * floats is exact. */
+ * floats is exact.  Those that meet no pixel are 0. */
 static double *spread_weights(const struct uh_layer *a, const float *scale,
                               const struct axis axis[2], size_t taps,
                               size_t chans, struct uh_arena *arena)
@@ -126,9 +140,22 @@ static double *spread_weights(const struct uh_layer *a, const float *scale,
     double *w = uh_arena_alloc(
         arena, uh_size_mul(a->out.channels, uh_size_mul(taps, chans)),
         sizeof *w);
+    unsigned char *met[2] = {uh_arena_alloc(arena, k0, 1),
+                             uh_arena_alloc(arena, k1, 1)};
+    for (size_t i = 0; i < k0 || i < k1; i++) {
+        if (i < k0) {
+            met[0][i] = (unsigned char)meets(a, 0, i);
+        }
+        if (i < k1) {
+            met[1][i] = (unsigned char)meets(a, 1, i);
+        }
+    }
     for (size_t o = 0; o < a->out.channels; o++) {
         for (size_t c = 0; c < ins; c++) {
             for (size_t i = 0; i < k0 * k1; i++) {
+                if (!met[0][i / k1] || !met[1][i % k1]) {
+                    continue;
+                }
                 const size_t y = i / k1 * a->dilation[0];
                 const size_t x = i % k1 * a->dilation[1];
                 const size_t tap = index_of(y / a->stride[0], axis[0].offset) *

@@ -120,6 +120,39 @@ product = norms[0] * 3 * block * norms[11] * norms[13] / 4
 check(abs(seen["product_upper"] / product - 1) < 1e-5, "the product: %r, found %r" % (product, seen["product_upper"]))
 check(0 < seen["network_lower"] <= seen["product_upper"] <= seen["network_upper"], "lower, product, upper in order")
 
+# Single layers as they come: all alike, mostly 0, of very different size, orthogonal.
+def weights(shape, style):
+    w = random.normal(size=shape)
+    if style == "alike":
+        w[:] = random.choice([1, -0.5])
+    elif style == "sparse":
+        w *= random.random(shape) < 0.15
+    elif style == "apart":
+        w *= 10.0 ** random.integers(-8, 9, size=shape)
+    elif style == "orthogonal":
+        rows, cols = shape[0], int(np.prod(shape[1:]))
+        w = np.linalg.qr(random.normal(size=(max(rows, cols), max(rows, cols))))[0][:rows, :cols].reshape(shape)
+    return w.astype("<f4").astype(float)
+
+
+for trial in range(60):
+    style = ["normal", "alike", "sparse", "apart", "orthogonal"][trial % 5]
+    draw = lambda low, high: int(random.integers(low, high + 1))
+    if trial % 3 == 0:
+        n, m = draw(1, 14), draw(1, 14)
+        arch, w = "input %d; dense %d" % (n, m), weights((m, n), style)
+        norm = np.linalg.svd(w, compute_uv=False)[0]
+    else:
+        groups, stride, pad, dilation = draw(1, 3), draw(1, 3), draw(0, 3), draw(1, 2)
+        shape = (groups * draw(1, 2), draw(1, 8), draw(1, 8))
+        kernel = [draw(1, min(4, (side + 2 * pad - 1) // dilation + 1)) for side in shape[1:]]
+        w = weights((groups * draw(1, 3), shape[0] // groups, *kernel), style)
+        arch = "input %d %d %d; conv %d %d %d stride=%d pad=%d dilation=%d groups=%d" % (*shape, w.shape[0], *kernel, stride, pad, dilation, groups)
+        norm = matrix_norm(lambda x: conv(w, x, stride=stride, pad=pad, dilation=dilation, groups=groups), shape)
+    one = run(save("one.safetensors", arch, {"0.weight": w}), "--json")
+    check(one.returncode == 0, "status 0 of %s (%s), found %s" % (arch, style, one.stderr))
+    enclosed(json.loads(one.stdout)["layers"][0], norm, "%s (%s)" % (arch, style))
+
 # The same on any number of threads; only what is asked for.
 for jobs in "1", "3":
     again = subprocess.run([TOOL, "lipschitz", "net.safetensors", "--json"], capture_output=True, text=True, cwd=FOLDER.name, env={**os.environ, "JOBS": jobs})
