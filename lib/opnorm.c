@@ -531,7 +531,9 @@ static void keep_run(const struct search *q, size_t i, const char *stream,
 {
     const struct uh_krylov *r = &q->run[i];
     double **known = uh_arena_alloc(q->arena, r->known, sizeof *known);
-    memcpy(known, r->out, r->known * sizeof *known);
+    for (size_t k = 0; k < r->known; k++) {
+        known[k] = r->out[k];
+    }
     out->run[i] = (struct uh_lanczos){.stream = stream,
                                       .dim = r->dim,
                                       .steps = r->steps,
