@@ -44,15 +44,18 @@ struct settings {
     int bounds;
     double tolerance, failure;
     size_t steps;
+    int drawn;
 };
 
 static struct settings settings_of(const struct uh_opnorm_options *o)
 {
-    const struct settings s = {o->stream, o->bounds ? o->bounds : UH_OPNORM_ALL,
+    const struct settings s = {o->stream,
+                               o->bounds ? o->bounds : UH_OPNORM_ALL,
                                o->tolerance > 0 ? o->tolerance
                                                 : default_tolerance,
                                o->failure > 0 ? o->failure : default_failure,
-                               o->steps ? o->steps : default_steps};
+                               o->steps ? o->steps : default_steps,
+                               o->drawn};
     UH_REQUIRE(s.stream, "a norm whose start vector nobody draws");
     UH_REQUIRE(s.failure <= most_failure, "%g", s.failure);
     return s;
@@ -244,7 +247,8 @@ static void note_top(struct search *q)
         const double value = uh_krylov_value(r, 0);
         if (value > q->best || !q->vector) {
             double *s = uh_arena_alloc(q->arena, r->steps, sizeof *s);
-            uh_krylov_vectors(r, 1, &value, s);
+            uh_krylov_vectors(r, 1, &value, s,
+                              uh_pool_scratch(uh_map_pool(r->map)));
             uh_krylov_combine(r, s);
             const double found = gain_square(r, r->w);
             if (found > q->best || !q->vector) {
@@ -318,7 +322,8 @@ static size_t converged(const struct uh_krylov *r, size_t room, double lambda,
         for (; done < count; done++) {
             value[done] = uh_krylov_value(r, done);
         }
-        uh_krylov_vectors(r, count, value, s);
+        uh_krylov_vectors(r, count, value, s,
+                          uh_pool_scratch(uh_map_pool(r->map)));
         for (size_t i = 0; i < count; i++) {
             rho[i] = fabs(last * s[(i + 1) * r->steps - 1]);
         }
@@ -645,6 +650,23 @@ static struct uh_opnorm unknown(const struct uh_layer *layer)
                               .dim = uh_shape_size(layer->in)};
 }
 
+/* A proof on the torus, and the vector that was found with it. */
+static double seek(struct search *q, const char *stream)
+{
+    const struct uh_sought found =
+        uh_torus_seek(q->map, stream, q->s.tolerance, q->arena, NULL);
+    if (found.vector && (!q->vector || found.square > q->best)) {
+        q->vector = found.vector;
+        q->best = found.square;
+    }
+    return found.bound;
+}
+
+static double allowed_norm(const struct search *q)
+{
+    return sqrt(q->best) * (1 + q->s.tolerance);
+}
+
 static void conclude(const struct search *q, struct uh_opnorm *out)
 {
     double *v = uh_arena_alloc_raw(q->arena, out->dim, sizeof *v);
@@ -677,10 +699,27 @@ struct uh_opnorm uh_opnorm_named(const struct uh_layer *layer,
     }
     struct search q = {.s = s, .map = map, .arena = arena};
     q.first = first_runs(&q, layer);
-    search(&q, stream, &out);
+    const int torus = layer->kind == UH_CONV && uh_map_in(map) > SMALL;
+    double proved = (double)INFINITY;
+    if (torus && !s.drawn && s.bounds != UH_OPNORM_LOWER) {
+        proved = seek(&q, stream);
+    }
+    if (!(proved <= allowed_norm(&q))) {
+        search(&q, stream, &out);
+        if (torus && s.drawn && (s.bounds & UH_OPNORM_PROVED)) {
+            proved = fmin(proved, seek(&q, stream));
+        }
+    }
     conclude(&q, &out);
     if (s.bounds & UH_OPNORM_PROVED) {
-        out.upper_proved = prove(layer, scale, map, out.lower, pool);
+        out.upper_proved =
+            proved <= allowed_norm(&q)
+                ? proved
+                : fmin(proved, prove(layer, scale, map, out.lower, pool));
+    }
+    if (proved < out.upper && (s.bounds & UH_OPNORM_UPPER)) {
+        out.upper = proved;
+        out.failure = 0;
     }
     if ((s.bounds & UH_OPNORM_UPPER) &&
         !(out.upper < fmin(out.upper_proved, simple))) {

@@ -101,6 +101,8 @@ struct uh_opnorm_options {
                            LOWER alone it is asked of the last steps' change */
     double failure;     /* probability, at most 0.01; 0: 1e-9 */
     size_t steps;       /* of Lanczos at most; 0: 2000 */
+    int drawn;          /* 1: upper from drawn vectors even where a proof is as
+                           tight */
 };
 
 /* What a Lanczos run leaves behind: enough to prove its upper bound again. */

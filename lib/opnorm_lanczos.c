@@ -263,10 +263,10 @@ static void straighten(size_t k, size_t before, const double *all, double *s)
 
 /* Inverse iteration; those of a cluster are kept apart (as LAPACK's dstein). */
 void uh_krylov_vectors(const struct uh_krylov *r, size_t count,
-                       const double *value, double *s)
+                       const double *value, double *s,
+                       struct uh_arena *scratch)
 {
     const size_t k = r->steps;
-    struct uh_arena *scratch = uh_pool_scratch(uh_map_pool(r->map));
     const struct uh_mark mark = uh_arena_open(scratch);
     struct eliminated q = {uh_arena_alloc(scratch, k, sizeof(double)),
                            uh_arena_alloc(scratch, k, sizeof(double)),

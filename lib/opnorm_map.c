@@ -19,15 +19,6 @@ enum {
     SMALL_WORK = 40000 /* products that are not worth a second thread */
 };
 
-/* One direction of a convolution: so many rows at each place of a grid. */
-struct side {
-    size_t rows, chans; /* of a group: made, read */
-    size_t high, wide;  /* the grid of places made */
-    size_t tall, broad; /* the grid of places read */
-    double *packed;     /* by group and panel of rows: (taps chans, rows) */
-    int back;           /* 1: the place read is the place less the tap */
-};
-
 struct uh_map {
     enum uh_kind kind;
     const struct uh_layer *layer; /* cut down to one window, it may be */
@@ -46,7 +37,7 @@ struct uh_map {
     size_t *residue[2];      /* which */
     size_t first[2];         /* block of the first pixel */
     unsigned char *valid;    /* (grid read, residues): a pixel of the image */
-    struct side forth, back; /* A, A' */
+    struct uh_side forth, back; /* A, A' */
     /* dense */
     const float *zeros; /* a row */
     double *shard;      /* (UH_MAP_VECTORS, shards, in) */
@@ -175,7 +166,7 @@ static double *spread_weights(const struct uh_layer *a, const float *scale,
 }
 
 /* Panels of rows for the tiles: entry (row, tap, channel read). */
-static void pack_side(struct side *s, const struct uh_opnorm_kernel *kernel,
+static void pack_side(struct uh_side *s, const struct uh_opnorm_kernel *kernel,
                       size_t groups, size_t taps, const double *w,
                       struct uh_arena *arena)
 {
@@ -226,6 +217,17 @@ static void measure(struct uh_map *m, size_t outs, size_t taps, size_t chans,
     const double up = 1 + uh_opnorm_gamma((double)(outs * taps * chans + 8));
     m->absolute = sqrt(row * up) * sqrt(column * up) * up;
     m->simple = fmin(m->absolute, sqrt((double)taps * square * up) * up);
+}
+
+struct uh_map_conv uh_map_conv(const struct uh_map *m)
+{
+    return (struct uh_map_conv){.groups = m->groups,
+                                .taps = m->taps,
+                                .tap = (const ptrdiff_t(*)[2])m->tap,
+                                .forth = &m->forth,
+                                .back = &m->back,
+                                .seen = m->residues[0] * m->residues[1],
+                                .valid = m->valid};
 }
 
 struct uh_symbol uh_map_symbol(const struct uh_map *m, struct uh_arena *arena)
@@ -286,13 +288,13 @@ static void make_conv(struct uh_map *m, struct uh_arena *arena)
         m->first[d] = axis[d].first;
     }
     mark_pixels(m, axis, arena);
-    m->forth = (struct side){.rows = outs,
+    m->forth = (struct uh_side){.rows = outs,
                              .chans = chans,
                              .high = a->out.height,
                              .wide = a->out.width,
                              .tall = axis[0].blocks,
                              .broad = axis[1].blocks};
-    m->back = (struct side){.rows = chans,
+    m->back = (struct uh_side){.rows = chans,
                             .chans = outs,
                             .high = axis[0].blocks,
                             .wide = axis[1].blocks,
@@ -317,7 +319,7 @@ static void make_conv(struct uh_map *m, struct uh_arena *arena)
 
 struct product {
     const struct uh_map *map;
-    const struct side *side;
+    const struct uh_side *side;
     const double *const *x; /* of each vector */
     double *const *y;
     size_t group, count;  /* now; vectors */
@@ -328,7 +330,7 @@ static void gather(const void *context, size_t j, size_t p, size_t k,
                    double *to)
 {
     const struct product *q = context;
-    const struct side *s = q->side;
+    const struct uh_side *s = q->side;
     const size_t places = s->high * s->wide;
     const size_t row = j % places / s->wide, col = j % s->wide;
     const double *from =
@@ -356,7 +358,7 @@ static void product_cell(void *context, size_t index, struct uh_pool *serial)
 {
     struct product q = *(const struct product *)context;
     const struct uh_map *m = q.map;
-    const struct side *s = q.side;
+    const struct uh_side *s = q.side;
     const size_t high = m->kernel->rows, panels = parts_of(s->rows, high);
     const size_t depth = m->taps * s->chans, image = s->high * s->wide;
     const size_t places = image * q.count, g = index / (q.tiers * q.strips);
@@ -382,7 +384,7 @@ static void product_cell(void *context, size_t index, struct uh_pool *serial)
     }
 }
 
-static void convolve(const struct uh_map *m, const struct side *s, size_t count,
+static void convolve(const struct uh_map *m, const struct uh_side *s, size_t count,
                      const double *const x[], double *const y[])
 {
     const size_t places = count * s->high * s->wide;

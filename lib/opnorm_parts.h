@@ -117,6 +117,25 @@ void uh_map_grams(const struct uh_map *map, size_t count,
 double uh_map_error(const struct uh_map *map);
 double uh_map_gram_error(const struct uh_map *map);
 
+/* One direction of a convolution: so many rows at each place of a grid. */
+struct uh_side {
+    size_t rows, chans; /* of a group: made, read */
+    size_t high, wide;  /* the grid of places made */
+    size_t tall, broad; /* the grid of places read */
+    double *packed;     /* by group and panel of rows: (taps chans, rows) */
+    int back;           /* 1: the place read is the place less the tap */
+};
+
+/* A convolution's parts. */
+struct uh_map_conv {
+    size_t groups, taps;
+    const ptrdiff_t (*tap)[2]; /* from the place made to the place read */
+    const struct uh_side *forth, *back; /* A, A' */
+    size_t seen;                        /* pixels of a place of the input */
+    const unsigned char *valid; /* (places of it, seen): a pixel of the image */
+};
+struct uh_map_conv uh_map_conv(const struct uh_map *map);
+
 /* From the layer's order of its input to the map's and back (pixels that no
  * window sees become 0). */
 void uh_map_import(const struct uh_map *map, const double *v, double *x);
@@ -152,6 +171,122 @@ struct uh_symbol {
 };
 struct uh_symbol uh_map_symbol(const struct uh_map *map,
                                struct uh_arena *arena);
+
+/* -- the torus ------------------------------------------------------------- */
+
+/* A convolution laid on a torus so large that no window meets another's pixels
+ * by going around: A = P_L D P_S or its transpose, D the torus's convolution
+ * from the small side (fewer channels, n) to the large one (m), P the
+ * projections to the places that the layer has.  Fields: (groups, places,
+ * channels); a field's transform: (groups, freqs, 2, channels), real parts,
+ * imaginary parts, of half of the frequencies: those left out are conjugate. */
+struct uh_torus_face {
+    size_t chans, blocks;  /* chans a multiple of blocks */
+    unsigned char *inside; /* (places, blocks): the layer has it */
+    size_t tall, broad;    /* the layer's own places */
+};
+
+struct uh_frequency {
+    size_t at[2];
+    double weight; /* 1, or 2 with its conjugate */
+};
+
+struct uh_torus {
+    const struct uh_map *map;
+    const struct uh_opnorm_kernel *kernel;
+    struct uh_pool *pool;
+    struct uh_map_conv conv;
+    const struct uh_side *to, *from; /* D, D' */
+    struct uh_torus_face small, large;
+    int turned; /* 1: the small side is the layer's output */
+    size_t size[2], places, freqs;
+    struct uh_frequency *freq;
+    double *cos[2], *sin[2]; /* (size) */
+    size_t lags;             /* differences of taps, half of them; 0 first */
+    ptrdiff_t (*lag)[2];
+    double *even, *odd; /* R + R', R - R' of each lag, in panels */
+    double gram_error;  /* of a point's Gram matrix */
+};
+
+/* NULL: the torus would cost more than it is worth.  Without even and odd. */
+struct uh_torus *uh_torus_of(const struct uh_map *map, struct uh_arena *arena);
+
+/* even and odd, once. */
+void uh_torus_grams(struct uh_torus *torus, struct uh_arena *arena);
+
+/* D*D at count frequencies of a group from f on: of each real and imaginary
+ * parts in panels, entry (i, j) at (i / rows n + j) rows + i % rows, rows the
+ * kernel's; so many places. */
+size_t uh_torus_gram_size(const struct uh_torus *torus);
+void uh_torus_grams_at(const struct uh_torus *torus, size_t group, size_t f,
+                       size_t count, double *re, double *im);
+
+/* How many frequencies are best done together. */
+size_t uh_torus_batch(const struct uh_torus *torus);
+
+/* y = D x (side to) or D'x (side from) at the places of the list, everywhere
+ * where it is NULL; other places are left alone. */
+void uh_torus_apply(const struct uh_torus *torus, const struct uh_side *side,
+                    const size_t *list, size_t count, const double *x,
+                    double *y);
+
+/* The phase of an offset at a frequency. */
+void uh_torus_phase(const struct uh_torus *torus, size_t f, ptrdiff_t y,
+                    ptrdiff_t x, double *c, double *s);
+
+/* Both ways, of a field with so many channels; back is divided by places. */
+void uh_torus_transform(const struct uh_torus *torus, size_t chans,
+                        const double *x, double *hat);
+void uh_torus_back(const struct uh_torus *torus, size_t chans,
+                   const double *hat, double *x);
+
+/* Keeps of a field what is inside the layer (keep 1), or outside (0). */
+void uh_torus_cut(const struct uh_torus *torus,
+                  const struct uh_torus_face *face, int keep, double *x);
+
+/* tau^2 - D*D has at most so many negative eigenvalues, for with one rank each
+ * it has none: a vector (2, n) at a frequency of a group; by group, then
+ * frequency. */
+struct uh_torus_rank {
+    size_t group, f;
+    const double *vector;
+};
+
+/* A proof that A's norm is at most about tau (opnorm.h). */
+struct uh_torus_proof {
+    double square; /* tau^2 */
+    size_t ranks;
+    const struct uh_torus_rank *rank;
+    size_t count; /* ranks, those of weight 2 twice */
+    double *const *v, *const
+                          *p; /* (count) small fields, large fields outside */
+};
+
+/* How many of the proof's ranks are at a frequency, and the first of them. */
+size_t uh_torus_ranks(const struct uh_torus_proof *proof, size_t group,
+                      size_t f, size_t *first);
+
+/* A point's K = tau^2 - D*D + tau^2 times the ranks', D*D from grams_at, as L
+ * L*, or 0.  *slack: the square that is certain is tau^2 + *slack.  Each x,
+ * (2, n), becomes L^-1 x.  room, of so many entries, keeps L for the solves,
+ * which take the same number of right hand sides. */
+size_t uh_torus_factor_room(const struct uh_torus *torus, size_t right);
+int uh_torus_factor(const struct uh_torus *torus,
+                    const struct uh_torus_proof *proof, size_t group, size_t f,
+                    const double *re, const double *im, size_t right,
+                    double *const x[], struct uh_pool *serial, double *room,
+                    double *slack);
+
+/* x = L^-1 x, x = L*^-1 x. */
+void uh_torus_solve_forth(const struct uh_torus *torus, size_t right,
+                          const double *room, double *x);
+void uh_torus_solve_back(const struct uh_torus *torus, size_t right,
+                         const double *room, double *x);
+
+/* The bound of the norm that the proof proves, or INFINITY.  certain: the
+ * square that all points' factors give, if the caller has it; else 0. */
+double uh_torus_check(const struct uh_torus *torus,
+                      const struct uh_torus_proof *proof, double certain);
 
 /* -- Lanczos --------------------------------------------------------------- */
 
@@ -227,10 +362,21 @@ double uh_krylov_value(const struct uh_krylov *run, size_t i);
 
 /* The coordinates (count, steps) of the Ritz vectors of the largest values. */
 void uh_krylov_vectors(const struct uh_krylov *run, size_t count,
-                       const double *value, double *s);
+                       const double *value, double *s,
+                       struct uh_arena *scratch);
 
 /* w = sum of s_j v_j */
 void uh_krylov_combine(struct uh_krylov *run, const double *s);
+
+/* A vector of the layer's input whose gain is near the norm (NULL: none), that
+ * gain's square, and a bound that is proved: INFINITY where none was found.  The
+ * proof, unless NULL, is kept in the arena. */
+struct uh_sought {
+    double bound, square, *vector;
+};
+struct uh_sought uh_torus_seek(const struct uh_map *map, const char *stream,
+                               double tolerance, struct uh_arena *arena,
+                               struct uh_torus_proof *proof);
 
 /* -- layers ---------------------------------------------------------------- */
 

@@ -1,0 +1,66 @@
+/* opnorm_seek.h: what the search for a proof on the torus shares; internal to
+ * opnorm.  Floor 4. */
+#ifndef UH_OPNORM_SEEK_H
+#define UH_OPNORM_SEEK_H
+
+#include "opnorm_parts.h"
+
+#include <stddef.h>
+
+enum {
+    UH_SEEK_KEPT = 6,  /* vectors kept of a frequency */
+    UH_SEEK_STARTS = 6 /* where Lanczos for A may begin */
+};
+
+/* A vector of D*D at a frequency, of about this eigenvalue. */
+struct uh_seek_pair {
+    double value;
+    size_t group, f;
+    const double *vector; /* (2, n) */
+};
+
+struct uh_seek {
+    struct uh_torus *torus;
+    struct uh_arena *own;
+    const char *stream;
+    double tolerance;
+    size_t n, m;    /* channels of the small side, the large side */
+    size_t batch;   /* frequencies done together */
+    double *value;  /* (groups, freqs, KEPT), 0: none */
+    double *vector; /* (groups, freqs, KEPT, 2, n) */
+    size_t starts;
+    double guess[UH_SEEK_STARTS];  /* squares of values, descending, */
+    double *start[UH_SEEK_STARTS]; /* and their vectors, (map's in) */
+};
+
+/* Values and vectors of all frequencies, roughly. */
+void uh_seek_points(struct uh_seek *seek);
+
+/* Better ones, where the value is near `square` or above it. */
+void uh_seek_sharpen(struct uh_seek *seek, double square);
+
+/* The starts: of the fields that the best pairs span. */
+void uh_seek_start(struct uh_seek *seek);
+
+/* (count, 2, m): D applied to pairs, which go by group. */
+double *uh_seek_images(const struct uh_seek *seek, size_t count,
+                       const struct uh_seek_pair pair[]);
+
+/* x . y */
+double uh_seek_dot(const struct uh_seek *seek, size_t n, const double *x,
+                   const double *y);
+
+/* Rayleigh and Ritz: h of so many vectors whose inner products are o.  Values
+ * descending, the coordinates of each vector in a row of `by`.  0: they depend
+ * on each other. */
+int uh_seek_rayleigh(size_t n, double *o, double *h, double *value, double *by,
+                     struct uh_arena *arena);
+
+/* From a field to the map's own order, and back. */
+void uh_seek_pick(const struct uh_torus *torus,
+                  const struct uh_torus_face *face, const double *field,
+                  double *x);
+void uh_seek_lay(const struct uh_torus *torus, const struct uh_torus_face *face,
+                 const double *x, double *field);
+
+#endif

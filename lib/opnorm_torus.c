@@ -1,0 +1,911 @@
+/* opnorm_torus.c: a convolution on a torus, and what that proves of it. */
+#include "opnorm_parts.h"
+
+#include "die.h"
+#include "fmath.h"
+
+#include <math.h>
+#include <string.h>
+
+enum {
+    STRIP = 64,    /* places done together */
+    BAND = 96,     /* columns of a lag's matrix */
+    BLOCK = 13,    /* columns of a factor found together */
+    FRACTION = 400 /* products of the layer that a torus may cost at most */
+};
+
+static size_t least(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static size_t parts_of(size_t whole, size_t part)
+{
+    return (whole + part - 1) / part;
+}
+
+/* -- the torus -------------------------------------------------------------- */
+
+/* i = o + tap + N for a place o made and a place i read would be a neighbor
+ * that the layer has not; no multiple of N is a difference i - o - tap. */
+static size_t size_of(const struct uh_map_conv *c, int d)
+{
+    const struct uh_side *s = c->forth;
+    const ptrdiff_t made = (ptrdiff_t)(d ? s->wide : s->high);
+    const ptrdiff_t read = (ptrdiff_t)(d ? s->broad : s->tall);
+    ptrdiff_t most = made > read ? made : read;
+    for (size_t t = 0; t < c->taps; t++) {
+        const ptrdiff_t tap = c->tap[t][d];
+        most = made + tap > most ? made + tap : most;
+        most = read - tap > most ? read - tap : most;
+    }
+    return (size_t)most;
+}
+
+static struct uh_torus_face face_of(const struct uh_torus *t, int output,
+                                    struct uh_arena *arena)
+{
+    const struct uh_side *s = t->conv.forth;
+    struct uh_torus_face face = {
+        output ? s->rows : s->chans, output ? 1 : t->conv.seen, NULL,
+        output ? s->high : s->tall, output ? s->wide : s->broad};
+    face.inside = uh_arena_alloc(arena, t->places * face.blocks, 1);
+    for (size_t y = 0; y < face.tall; y++) {
+        for (size_t x = 0; x < face.broad; x++) {
+            unsigned char *to =
+                face.inside + (y * t->size[1] + x) * face.blocks;
+            if (output) {
+                *to = 1;
+            } else {
+                memcpy(to, t->conv.valid + (y * face.broad + x) * face.blocks,
+                       face.blocks);
+            }
+        }
+    }
+    return face;
+}
+
+static void list_frequencies(struct uh_torus *t, struct uh_arena *arena)
+{
+    const size_t h = t->size[0], w = t->size[1];
+    t->freq = uh_arena_alloc(arena, h * (w / 2 + 1), sizeof *t->freq);
+    for (size_t x = 0; x <= w / 2; x++) {
+        for (size_t y = 0; y < h; y++) {
+            const int single = x == 0 || 2 * x == w;
+            const size_t mirror = (h - y) % h;
+            if (single && mirror < y) {
+                continue;
+            }
+            t->freq[t->freqs++] =
+                (struct uh_frequency){{y, x}, single && mirror == y ? 1 : 2};
+        }
+    }
+}
+
+static void list_lags(struct uh_torus *t, struct uh_arena *arena)
+{
+    const size_t taps = t->conv.taps;
+    t->lag = uh_arena_alloc(arena, taps * taps / 2 + 1, sizeof *t->lag);
+    t->lags = 1;
+    for (size_t i = 0; i < taps; i++) {
+        for (size_t j = 0; j < taps; j++) {
+            const ptrdiff_t y = t->conv.tap[j][0] - t->conv.tap[i][0];
+            const ptrdiff_t x = t->conv.tap[j][1] - t->conv.tap[i][1];
+            size_t k = 0;
+            while (k < t->lags && (t->lag[k][0] != y || t->lag[k][1] != x)) {
+                k++;
+            }
+            if (k == t->lags && (y > 0 || (y == 0 && x > 0))) {
+                t->lag[k][0] = y;
+                t->lag[k][1] = x;
+                t->lags++;
+            }
+        }
+    }
+}
+
+static void tabulate(struct uh_torus *t, struct uh_arena *arena)
+{
+    for (int d = 0; d < 2; d++) {
+        const size_t n = t->size[d];
+        t->cos[d] = uh_arena_alloc(arena, n, sizeof(double));
+        t->sin[d] = uh_arena_alloc(arena, n, sizeof(double));
+        for (size_t k = 0; k < n; k++) {
+            const double angle = 0x1.921fb54442d18p+2 * (double)k / (double)n;
+            t->cos[d][k] = uh_cos(angle);
+            t->sin[d][k] = uh_sin(angle);
+        }
+    }
+}
+
+struct uh_torus *uh_torus_of(const struct uh_map *map, struct uh_arena *arena)
+{
+    struct uh_torus *t = uh_arena_alloc(arena, 1, sizeof *t);
+    t->map = map;
+    t->kernel = uh_map_kernel(map);
+    t->pool = uh_map_pool(map);
+    t->conv = uh_map_conv(map);
+    const struct uh_map_conv *c = &t->conv;
+    t->turned = c->forth->rows < c->forth->chans;
+    t->to = t->turned ? c->back : c->forth;
+    t->from = t->turned ? c->forth : c->back;
+    for (int d = 0; d < 2; d++) {
+        t->size[d] = size_of(c, d);
+    }
+    t->places = t->size[0] * t->size[1];
+    const double n = (double)t->from->rows, m = (double)t->to->rows;
+    const double places = (double)t->places, taps = (double)c->taps;
+    const double product = (double)uh_map_out(map) * taps *
+                           (double)c->forth->chans / (double)c->groups;
+    const double cost = places / 2 * n * n * (3 * n + 2 * taps + 64) +
+                        taps * taps / 2 * n * n * m;
+    if (taps == 1 || taps > 128 || places > 0x1p18 ||
+        cost > FRACTION * product ||
+        2 * taps * n * n > 0x1p25 / (double)c->groups) {
+        return NULL;
+    }
+    t->small = face_of(t, t->turned, arena);
+    t->large = face_of(t, !t->turned, arena);
+    list_frequencies(t, arena);
+    list_lags(t, arena);
+    tabulate(t, arena);
+    return t;
+}
+
+void uh_torus_cut(const struct uh_torus *t, const struct uh_torus_face *face,
+                  int keep, double *x)
+{
+    const size_t length = face->chans / face->blocks;
+    for (size_t g = 0; g < t->conv.groups; g++) {
+        for (size_t i = 0; i < t->places * face->blocks; i++, x += length) {
+            if (face->inside[i] != keep) {
+                memset(x, 0, length * sizeof *x);
+            }
+        }
+    }
+}
+
+/* -- D and D' ------------------------------------------------------------------- */
+
+struct winding {
+    const struct uh_torus *t;
+    const struct uh_side *side;
+    const size_t *list;
+    size_t count, group, strips;
+    const double *x;
+    double *y;
+};
+
+static size_t wound(size_t at, ptrdiff_t by, size_t size)
+{
+    const ptrdiff_t n = (ptrdiff_t)size, to = (ptrdiff_t)at + by;
+    return (size_t)(to < 0 ? to + n : to >= n ? to - n : to);
+}
+
+static void gather(const void *context, size_t j, size_t p, size_t k,
+                   double *to)
+{
+    const struct winding *q = context;
+    const struct uh_torus *t = q->t;
+    const size_t chans = q->side->chans, place = q->list ? q->list[j] : j;
+    const double *from = q->x + q->group * t->places * chans;
+    while (k > 0) {
+        const ptrdiff_t *tap = t->conv.tap[p / chans];
+        const size_t c = p % chans, n = least(k, chans - c);
+        const int sign = q->side->back ? -1 : 1;
+        const size_t y = wound(place / t->size[1], sign * tap[0], t->size[0]);
+        const size_t x = wound(place % t->size[1], sign * tap[1], t->size[1]);
+        memcpy(to, from + (y * t->size[1] + x) * chans + c, n * sizeof *to);
+        to += n;
+        p += n;
+        k -= n;
+    }
+}
+
+static void wind_cell(void *context, size_t index, struct uh_pool *serial)
+{
+    struct winding q = *(const struct winding *)context;
+    const struct uh_torus *t = q.t;
+    const struct uh_side *s = q.side;
+    const size_t high = t->kernel->rows, panels = parts_of(s->rows, high);
+    const size_t depth = t->conv.taps * s->chans, ldc = panels * high;
+    const size_t strip = index % q.strips;
+    const size_t j0 = q.count * strip / q.strips;
+    const size_t j1 = q.count * (strip + 1) / q.strips;
+    q.group = index / q.strips;
+    double *c =
+        uh_arena_alloc(uh_pool_scratch(serial), ldc * (j1 - j0), sizeof *c);
+    uh_opnorm_multiply(t->kernel, depth, depth,
+                       s->packed + q.group * panels * high * depth, 0, panels,
+                       j0, j1, gather, &q, c, ldc);
+    for (size_t j = j0; j < j1; j++) {
+        const size_t place = q.list ? q.list[j] : j;
+        memcpy(q.y + (q.group * t->places + place) * s->rows,
+               c + (j - j0) * ldc, s->rows * sizeof *c);
+    }
+}
+
+void uh_torus_apply(const struct uh_torus *t, const struct uh_side *side,
+                    const size_t *list, size_t count, const double *x,
+                    double *y)
+{
+    struct winding q = {t, side, list, list ? count : t->places, 0, 0, x, y};
+    q.strips = parts_of(q.count, STRIP);
+    uh_cells(t->pool, t->conv.groups * q.strips, wind_cell, &q);
+}
+
+/* -- transforms ------------------------------------------------------------------ */
+
+void uh_torus_phase(const struct uh_torus *t, size_t f, ptrdiff_t y,
+                    ptrdiff_t x, double *c, double *s)
+{
+    const ptrdiff_t h = (ptrdiff_t)t->size[0], w = (ptrdiff_t)t->size[1];
+    const size_t i = (size_t)((y % h + h) % h) * t->freq[f].at[0] % t->size[0];
+    const size_t j = (size_t)((x % w + w) % w) * t->freq[f].at[1] % t->size[1];
+    *c = t->cos[0][i] * t->cos[1][j] - t->sin[0][i] * t->sin[1][j];
+    *s = t->sin[0][i] * t->cos[1][j] + t->cos[0][i] * t->sin[1][j];
+}
+
+struct transform {
+    const struct uh_torus *t;
+    size_t chans;
+    const double *x, *hat;
+    double *to;
+    double *rows; /* (groups, size[0], w / 2 + 1, 2, chans) */
+};
+
+static void add(const struct transform *q, double c, const double *x, double *y)
+{
+    q->t->kernel->subtract(q->chans, -c, x, y);
+}
+
+/* A row of places: sums over x of v e^-i.. */
+static void row_forth(void *context, size_t index, struct uh_pool *serial)
+{
+    const struct transform *q = context;
+    const struct uh_torus *t = q->t;
+    const size_t w = t->size[1], n = q->chans, half = w / 2 + 1;
+    double *to = q->rows + index * half * 2 * n;
+    const double *from = q->x + index * w * n;
+    (void)serial;
+    memset(to, 0, half * 2 * n * sizeof *to);
+    for (size_t f = 0; f < half; f++, to += 2 * n) {
+        for (size_t x = 0; x < w; x++) {
+            add(q, t->cos[1][f * x % w], from + x * n, to);
+            add(q, -t->sin[1][f * x % w], from + x * n, to + n);
+        }
+    }
+}
+
+static void frequency_forth(void *context, size_t index, struct uh_pool *serial)
+{
+    const struct transform *q = context;
+    const struct uh_torus *t = q->t;
+    const size_t h = t->size[0], n = q->chans, half = t->size[1] / 2 + 1;
+    const size_t g = index / t->freqs;
+    const struct uh_frequency *f = &t->freq[index % t->freqs];
+    double *to = q->to + index * 2 * n;
+    (void)serial;
+    memset(to, 0, 2 * n * sizeof *to);
+    for (size_t y = 0; y < h; y++) {
+        const double *from = q->rows + ((g * h + y) * half + f->at[1]) * 2 * n;
+        const double c = t->cos[0][f->at[0] * y % h];
+        const double s = t->sin[0][f->at[0] * y % h];
+        add(q, c, from, to);
+        add(q, s, from + n, to);
+        add(q, c, from + n, to + n);
+        add(q, -s, from, to + n);
+    }
+}
+
+void uh_torus_transform(const struct uh_torus *t, size_t chans, const double *x,
+                        double *hat)
+{
+    struct uh_arena *scratch = uh_pool_scratch(t->pool);
+    const struct uh_mark mark = uh_arena_open(scratch);
+    const size_t rows = t->conv.groups * t->size[0];
+    struct transform q = {t, chans, x, NULL, hat, NULL};
+    q.rows = uh_arena_alloc_raw(scratch, rows * (t->size[1] / 2 + 1),
+                                2 * chans * sizeof *q.rows);
+    uh_cells(t->pool, rows, row_forth, &q);
+    uh_cells(t->pool, t->conv.groups * t->freqs, frequency_forth, &q);
+    uh_arena_release(scratch, mark);
+}
+
+/* For one row y of a group: sums over the frequencies of one column. */
+static void row_back(void *context, size_t index, struct uh_pool *serial)
+{
+    const struct transform *q = context;
+    const struct uh_torus *t = q->t;
+    const size_t h = t->size[0], w = t->size[1], n = q->chans;
+    const size_t half = w / 2 + 1, g = index / h, y = index % h;
+    double *rows = q->rows + index * half * 2 * n;
+    double *to = q->to + index * w * n;
+    (void)serial;
+    memset(rows, 0, half * 2 * n * sizeof *rows);
+    memset(to, 0, w * n * sizeof *to);
+    for (size_t i = 0; i < t->freqs; i++) {
+        const struct uh_frequency *f = &t->freq[i];
+        const double *from = q->hat + (g * t->freqs + i) * 2 * n;
+        const double each = f->weight / (double)t->places;
+        const double c = each * t->cos[0][f->at[0] * y % h];
+        const double s = each * t->sin[0][f->at[0] * y % h];
+        double *sum = rows + f->at[1] * 2 * n;
+        add(q, c, from, sum);
+        add(q, -s, from + n, sum);
+        add(q, c, from + n, sum + n);
+        add(q, s, from, sum + n);
+    }
+    for (size_t x = 0; x < w; x++) {
+        for (size_t f = 0; f < half; f++) {
+            add(q, t->cos[1][f * x % w], rows + f * 2 * n, to + x * n);
+            add(q, -t->sin[1][f * x % w], rows + f * 2 * n + n, to + x * n);
+        }
+    }
+}
+
+void uh_torus_back(const struct uh_torus *t, size_t chans, const double *hat,
+                   double *x)
+{
+    struct uh_arena *scratch = uh_pool_scratch(t->pool);
+    const struct uh_mark mark = uh_arena_open(scratch);
+    const size_t rows = t->conv.groups * t->size[0];
+    struct transform q = {t, chans, NULL, hat, x, NULL};
+    q.rows = uh_arena_alloc_raw(scratch, rows * (t->size[1] / 2 + 1),
+                                2 * chans * sizeof *q.rows);
+    uh_cells(t->pool, rows, row_back, &q);
+    uh_arena_release(scratch, mark);
+}
+
+/* -- Gram matrices ----------------------------------------------------------------- */
+
+struct lagging {
+    const struct uh_torus *t;
+    size_t group, tap; /* whose columns are read */
+    size_t bands;
+    double *sum; /* (groups, lags, n, n) */
+};
+
+static double weight_at(const struct uh_torus *t, size_t group, size_t row,
+                        size_t p)
+{
+    const size_t high = t->kernel->rows, n = t->from->rows;
+    const size_t depth = t->conv.taps * t->from->chans;
+    return t->from
+        ->packed[(group * parts_of(n, high) + row / high) * high * depth +
+                 p * high + row % high];
+}
+
+static void lag_column(const void *context, size_t j, size_t p, size_t k,
+                       double *to)
+{
+    const struct lagging *q = context;
+    const size_t at = q->tap * q->t->from->chans + p;
+    for (size_t i = 0; i < k; i++) {
+        to[i] = weight_at(q->t, q->group, j, at + i);
+    }
+}
+
+/* Sums K_i'K_j over the pairs of taps that are a lag apart. */
+static void lag_cell(void *context, size_t index, struct uh_pool *serial)
+{
+    struct lagging q = *(const struct lagging *)context;
+    const struct uh_torus *t = q.t;
+    const size_t high = t->kernel->rows, n = t->from->rows, m = t->from->chans;
+    const size_t panels = parts_of(n, high), depth = t->conv.taps * m;
+    const size_t ldc = panels * high, lag = index / q.bands % t->lags;
+    const size_t j0 = n * (index % q.bands) / q.bands;
+    const size_t j1 = n * (index % q.bands + 1) / q.bands;
+    double *c =
+        uh_arena_alloc(uh_pool_scratch(serial), ldc * (j1 - j0), sizeof *c);
+    q.group = index / q.bands / t->lags;
+    for (size_t i = 0; i < t->conv.taps; i++) {
+        for (q.tap = 0; q.tap < t->conv.taps; q.tap++) {
+            if (t->conv.tap[q.tap][0] - t->conv.tap[i][0] == t->lag[lag][0] &&
+                t->conv.tap[q.tap][1] - t->conv.tap[i][1] == t->lag[lag][1]) {
+                uh_opnorm_multiply(
+                    t->kernel, depth, m,
+                    t->from->packed + (q.group * panels * depth + i * m) * high,
+                    0, panels, j0, j1, lag_column, &q, c, ldc);
+            }
+        }
+    }
+    double *to = q.sum + (q.group * t->lags + lag) * n * n;
+    for (size_t j = j0; j < j1; j++) {
+        memcpy(to + j * n, c + (j - j0) * ldc, n * sizeof *c);
+    }
+}
+
+/* R + R' and R - R' of a lag, in panels: entry (i, j) of lag l at panel(i, j) +
+ * l rows. */
+struct spreading {
+    struct uh_torus *t;
+    const double *sum;
+};
+
+static void spread_cell(void *context, size_t index, struct uh_pool *serial)
+{
+    const struct spreading *q = context;
+    const struct uh_torus *t = q->t;
+    const size_t n = t->from->rows, high = t->kernel->rows;
+    const size_t panels = parts_of(n, high), group = index / panels;
+    double *even = t->even + index * n * high * t->lags;
+    double *odd = t->odd + index * n * high * t->lags;
+    (void)serial;
+    for (size_t l = 0; l < t->lags; l++) {
+        const double *r = q->sum + (group * t->lags + l) * n * n;
+        for (size_t j = 0; j < n; j++) {
+            const size_t to = (j * t->lags + l) * high;
+            for (size_t k = 0; k < high; k++) {
+                const size_t i = index % panels * high + k;
+                const double a = i < n ? r[j * n + i] : 0;
+                const double b = i < n ? r[i * n + j] : 0;
+                even[to + k] = l ? a + b : a;
+                odd[to + k] = a - b;
+            }
+        }
+    }
+}
+
+void uh_torus_grams(struct uh_torus *t, struct uh_arena *arena)
+{
+    const size_t n = t->from->rows, all = t->conv.groups * t->lags;
+    const size_t panels = parts_of(n, t->kernel->rows);
+    struct lagging q = {.t = t, .bands = parts_of(n, BAND)};
+    struct uh_arena *scratch = uh_pool_scratch(t->pool);
+    const struct uh_mark mark = uh_arena_open(scratch);
+    const size_t size = panels * t->kernel->rows * n * all;
+    t->even = uh_arena_alloc_raw(arena, size, sizeof(double));
+    t->odd = uh_arena_alloc_raw(arena, size, sizeof(double));
+    q.sum =
+        uh_arena_alloc_raw(scratch, uh_size_mul(all, n * n), sizeof(double));
+    uh_cells(t->pool, all * q.bands, lag_cell, &q);
+    for (size_t g = 0; g < t->conv.groups; g++) { /* R_0 is symmetric */
+        double *r = q.sum + g * t->lags * n * n;
+        for (size_t j = 0; j < n; j++) {
+            for (size_t i = j; i < n; i++) {
+                r[i * n + j] = r[j * n + i];
+            }
+        }
+    }
+    struct spreading s = {t, q.sum};
+    uh_cells(t->pool, t->conv.groups * panels, spread_cell, &s);
+    uh_arena_release(scratch, mark);
+    const double absolute = uh_map_absolute(t->map);
+    const double lags = (double)t->lags;
+    /* products and sums; angles, their functions, phases: 24 u; the sum of the
+     * absolute values of all lags' matrices is at most |(sum |K|)|^2 */
+    t->gram_error = (uh_opnorm_chain(t->conv.taps * t->from->chans) +
+                     uh_opnorm_gamma(2 * lags + 40)) *
+                    absolute * absolute * (1 + 1e-6);
+}
+
+struct phases {
+    const struct uh_torus *t;
+    size_t f;
+    int odd;
+};
+
+static void phase_column(const void *context, size_t j, size_t p, size_t k,
+                         double *to)
+{
+    const struct phases *q = context;
+    for (size_t l = p; l < p + k; l++) {
+        double c, s;
+        uh_torus_phase(q->t, q->f + j, q->t->lag[l][0], q->t->lag[l][1], &c,
+                       &s);
+        *to++ = !q->odd ? c : q->t->to->back ? -s : s;
+    }
+}
+
+size_t uh_torus_gram_size(const struct uh_torus *t)
+{
+    const size_t n = t->from->rows, high = t->kernel->rows;
+    return parts_of(n, high) * high * n;
+}
+
+void uh_torus_grams_at(const struct uh_torus *t, size_t group, size_t f,
+                       size_t count, double *re, double *im)
+{
+    const size_t n = t->from->rows, high = t->kernel->rows;
+    const size_t panels = parts_of(n, high) * n, size = panels * high;
+    memset(re, 0, count * size * sizeof *re);
+    memset(im, 0, count * size * sizeof *im);
+    struct phases q = {t, f, 0};
+    uh_opnorm_multiply(t->kernel, t->lags, t->lags,
+                       t->even + group * size * t->lags, 0, panels, 0, count,
+                       phase_column, &q, re, size);
+    q.odd = 1;
+    uh_opnorm_multiply(t->kernel, t->lags, t->lags,
+                       t->odd + group * size * t->lags, 0, panels, 0, count,
+                       phase_column, &q, im, size);
+}
+
+/* -- the proof ------------------------------------------------------------------------ */
+
+/* Left-looking, a block of columns at a time; rows beyond n are right hand
+ * sides.  Packed for the tiles: of each block its columns' real parts, then
+ * their imaginary parts. */
+struct factor {
+    const struct uh_torus *t;
+    size_t n, rows, j0, j1;   /* the block */
+    double *packed, *re, *im; /* (rows, n) */
+};
+
+static void known_row(const void *context, size_t j, size_t p, size_t k,
+                      double *to)
+{
+    const struct factor *f = context;
+    const size_t wide = f->j1 - f->j0, imaginary = j >= wide;
+    const size_t row = f->j0 + (imaginary ? j - wide : j);
+    const double *re = f->re + row * f->n, *im = f->im + row * f->n;
+    while (k > 0) {
+        const size_t block = p / (2 * BLOCK), at = p % (2 * BLOCK);
+        const size_t c = at % BLOCK, length = least(k, BLOCK - c);
+        const int second = at >= BLOCK;
+        const double *from =
+            (second != (int)imaginary ? im : re) + block * BLOCK + c;
+        const double sign = imaginary && !second ? 1 : -1;
+        for (size_t i = 0; i < length; i++) {
+            to[i] = sign * from[i];
+        }
+        to += length;
+        p += length;
+        k -= length;
+    }
+}
+
+/* Column j of the block less what the block's columns before it give, from row
+ * `from` on of the columns' own. */
+static void reduce(const struct factor *f, size_t j, size_t from, size_t ldc,
+                   double *c)
+{
+    const struct uh_opnorm_kernel *k = f->t->kernel;
+    const size_t wide = f->j1 - f->j0, row = f->j0 + j;
+    double *re = c + j * ldc, *im = c + (wide + j) * ldc;
+    for (size_t p = 0; p < j; p++) {
+        const double a = f->re[row * f->n + f->j0 + p];
+        const double b = f->im[row * f->n + f->j0 + p];
+        const double *x = c + p * ldc, *y = c + (wide + p) * ldc;
+        k->subtract(ldc - from, a, x + from, re + from);
+        k->subtract(ldc - from, b, y + from, re + from);
+        k->subtract(ldc - from, a, y + from, im + from);
+        k->subtract(ldc - from, -b, x + from, im + from);
+    }
+}
+
+/* One block; 0: a pivot is not positive. */
+static int factor_block(struct factor *f, double *c, size_t i0, size_t ldc)
+{
+    const size_t high = f->t->kernel->rows, wide = f->j1 - f->j0;
+    const size_t depth = 2 * parts_of(f->n, BLOCK) * BLOCK;
+    for (size_t j = 0; j < wide; j++) {
+        const size_t at = f->j0 + j - i0;
+        reduce(f, j, at, ldc, c);
+        double *re = c + j * ldc, *im = c + (wide + j) * ldc;
+        if (!(re[at] > 0) || !isfinite(re[at])) {
+            return 0;
+        }
+        const double root = sqrt(re[at]);
+        re[at] = root;
+        im[at] = 0;
+        for (size_t i = at + 1; i < ldc; i++) {
+            re[i] /= root;
+            im[i] /= root;
+        }
+        /* the block's own rows, for the columns to come */
+        for (size_t i = at; i < f->rows - i0; i++) {
+            f->re[(i0 + i) * f->n + f->j0 + j] = re[i];
+            f->im[(i0 + i) * f->n + f->j0 + j] = im[i];
+        }
+    }
+    const size_t first = f->j0 / BLOCK * 2 * BLOCK;
+    for (size_t p = 0; p < 2 * wide; p++) {
+        const size_t to = first + (p < wide ? p : BLOCK + p - wide);
+        for (size_t i = 0; i < ldc; i += high) {
+            memcpy(f->packed + ((i0 + i) * depth + to * high), c + p * ldc + i,
+                   high * sizeof *c);
+        }
+    }
+    return 1;
+}
+
+size_t uh_torus_factor_room(const struct uh_torus *t, size_t right)
+{
+    const size_t rows =
+        parts_of(t->from->rows + right, t->kernel->rows) * t->kernel->rows;
+    return rows * 4 * parts_of(t->from->rows, BLOCK) * BLOCK;
+}
+
+/* What is factored: square - G + the ranks', and the right hand sides. */
+static double matrix_entry(const struct factor *f, const double *re,
+                           const double *im, int part, size_t i, size_t j)
+{
+    const size_t high = f->t->kernel->rows;
+    const size_t at = (i / high * f->n + j) * high + i % high;
+    return part ? -im[at] : -re[at];
+}
+
+int uh_torus_factor(const struct uh_torus *t,
+                    const struct uh_torus_proof *proof, size_t group, size_t f,
+                    const double *gre, const double *gim, size_t right,
+                    double *const x[], struct uh_pool *serial, double *room,
+                    double *slack)
+{
+    const size_t n = t->from->rows, high = t->kernel->rows;
+    const size_t depth = 2 * parts_of(n, BLOCK) * BLOCK;
+    const size_t panels = parts_of(n + right, high), all = panels * high;
+    struct uh_arena *scratch = uh_pool_scratch(serial);
+    const struct uh_mark mark = uh_arena_open(scratch);
+    double *c = uh_arena_alloc_raw(scratch, 2 * BLOCK * all, sizeof *c);
+    struct factor q = {t, n, n + right, 0, 0, room, room + all * depth, NULL};
+    q.im = q.re + all * depth / 2;
+    memset(room, 0, all * 2 * depth * sizeof *room);
+    double taken = 0, trace = 0;
+    for (size_t j = 0; j < n; j++) {
+        trace += fabs(proof->square + matrix_entry(&q, gre, gim, 0, j, j));
+    }
+    size_t first = 0, ranks = uh_torus_ranks(proof, group, f, &first);
+    for (size_t k = first; k < first + ranks; k++) {
+        for (size_t i = 0; i < 2 * n; i++) {
+            taken += proof->square * proof->rank[k].vector[i] *
+                     proof->rank[k].vector[i];
+        }
+    }
+    int done = isfinite(taken + trace);
+    for (; done && q.j0 < n; q.j0 = q.j1) {
+        q.j1 = least(q.j0 + BLOCK, n);
+        const size_t i0 = q.j0 / high * high, ldc = all - i0;
+        const size_t wide = q.j1 - q.j0;
+        for (size_t j = q.j0; j < q.j1; j++) {
+            double *re = c + (j - q.j0) * ldc, *im = re + wide * ldc;
+            for (size_t i = i0; i < all; i++) {
+                re[i - i0] = i < n ? matrix_entry(&q, gre, gim, 0, i, j) : 0;
+                im[i - i0] = i < n ? matrix_entry(&q, gre, gim, 1, i, j) : 0;
+            }
+            re[j - i0] += proof->square;
+            for (size_t k = 0; k < right; k++) {
+                re[n + k - i0] = x[k][j];
+                im[n + k - i0] = -x[k][n + j];
+            }
+            for (size_t k = first; k < first + ranks; k++) {
+                const double *a = proof->rank[k].vector, *b = a + n;
+                const double u = proof->square * a[j];
+                const double v = proof->square * b[j];
+                for (size_t i = j; i < n; i++) {
+                    re[i - i0] += u * a[i] + v * b[i];
+                    im[i - i0] += u * b[i] - v * a[i];
+                }
+            }
+        }
+        uh_opnorm_multiply(t->kernel, depth, 2 * q.j0, room, i0 / high, panels,
+                           0, 2 * wide, known_row, &q, c, ldc);
+        done = factor_block(&q, c, i0, ldc);
+    }
+    uh_arena_release(scratch, mark);
+    if (!done) {
+        return 0;
+    }
+    /* Rump's theorem 2.3 for the matrix embedded in the reals: of its factor
+     * the rows have the lengths that the trace gives, and each entry is a sum
+     * of 2n products at most, those of its own block rounded twice. */
+    const double gamma = uh_opnorm_gamma(
+        (double)(2 * n + 2 * n / UH_OPNORM_DEPTH + 8 * BLOCK + 16));
+    *slack = gamma / (1 - gamma) * 2 * (trace + taken) * (1 + 2 * gamma) +
+             2 * UH_UNIT * proof->square + t->gram_error +
+             (ranks ? 16 * UH_UNIT * (double)n * (trace + taken) : 0) +
+             0x1p-960 * (double)n;
+    for (size_t k = 0; k < right; k++) {
+        const double *re = q.re + (n + k) * n, *im = q.im + (n + k) * n;
+        for (size_t j = 0; j < n; j++) {
+            x[k][j] = re[j];
+            x[k][n + j] = -im[j];
+        }
+    }
+    return 1;
+}
+
+void uh_torus_solve_back(const struct uh_torus *t, size_t right,
+                         const double *room, double *x)
+{
+    const size_t n = t->from->rows, high = t->kernel->rows;
+    const size_t depth = 2 * parts_of(n, BLOCK) * BLOCK;
+    const size_t all = parts_of(n + right, high) * high;
+    const double *re = room + all * depth, *im = re + all * depth / 2;
+    for (size_t i = n; i-- > 0;) {
+        const double d = re[i * n + i];
+        const double a = x[i] /= d, b = x[n + i] /= d;
+        t->kernel->subtract(i, a, re + i * n, x);
+        t->kernel->subtract(i, b, im + i * n, x);
+        t->kernel->subtract(i, b, re + i * n, x + n);
+        t->kernel->subtract(i, -a, im + i * n, x + n);
+    }
+}
+
+void uh_torus_solve_forth(const struct uh_torus *t, size_t right,
+                          const double *room, double *x)
+{
+    const size_t n = t->from->rows, high = t->kernel->rows;
+    const size_t depth = 2 * parts_of(n, BLOCK) * BLOCK;
+    const size_t all = parts_of(n + right, high) * high;
+    const double *re = room + all * depth, *im = re + all * depth / 2;
+    for (size_t i = 0; i < n; i++) {
+        const double *r = re + i * n, *m = im + i * n;
+        x[i] -= t->kernel->dot(i, r, x) - t->kernel->dot(i, m, x + n);
+        x[n + i] -= t->kernel->dot(i, r, x + n) + t->kernel->dot(i, m, x);
+        x[i] /= r[i];
+        x[n + i] /= r[i];
+    }
+}
+
+size_t uh_torus_ranks(const struct uh_torus_proof *proof, size_t group,
+                      size_t f, size_t *first)
+{
+    size_t ranks = 0;
+    for (size_t k = 0; k < proof->ranks; k++) {
+        if (proof->rank[k].group == group && proof->rank[k].f == f) {
+            *first = ranks ? *first : k;
+            ranks++;
+        }
+    }
+    return ranks;
+}
+
+size_t uh_torus_batch(const struct uh_torus *t)
+{
+    const size_t fair = parts_of(t->freqs, 4 * uh_pool_threads(t->pool));
+    return least(fair, t->kernel->cols);
+}
+
+struct points {
+    const struct uh_torus *t;
+    const struct uh_torus_proof *proof;
+    double *slack; /* (groups, freqs), or INFINITY */
+    size_t batch, batches;
+};
+
+static void point_cell(void *context, size_t index, struct uh_pool *serial)
+{
+    const struct points *q = context;
+    const struct uh_torus *t = q->t;
+    struct uh_arena *scratch = uh_pool_scratch(serial);
+    const size_t group = index / q->batches, size = uh_torus_gram_size(t);
+    const size_t f0 = index % q->batches * q->batch;
+    const size_t f1 = least(f0 + q->batch, t->freqs);
+    double *re = uh_arena_alloc_raw(scratch, 2 * q->batch * size, sizeof *re);
+    double *im = re + q->batch * size;
+    double *room =
+        uh_arena_alloc_raw(scratch, uh_torus_factor_room(t, 0), sizeof *room);
+    uh_torus_grams_at(t, group, f0, f1 - f0, re, im);
+    for (size_t f = f0; f < f1; f++) {
+        double *slack = &q->slack[group * t->freqs + f];
+        if (!uh_torus_factor(t, q->proof, group, f, re + (f - f0) * size,
+                             im + (f - f0) * size, 0, NULL, serial, room,
+                             slack)) {
+            *slack = (double)INFINITY;
+        }
+    }
+}
+
+static double certain_square(const struct uh_torus *t,
+                             const struct uh_torus_proof *proof)
+{
+    struct uh_arena *own = uh_arena_new();
+    const size_t cells = t->conv.groups * t->freqs;
+    struct points q = {t, proof, uh_arena_alloc(own, cells, sizeof *q.slack),
+                       uh_torus_batch(t), 0};
+    q.batches = parts_of(t->freqs, q.batch);
+    uh_cells(t->pool, t->conv.groups * q.batches, point_cell, &q);
+    double most = 0;
+    for (size_t i = 0; i < cells; i++) {
+        most = fmax(most, q.slack[i]);
+    }
+    uh_arena_free(&own);
+    return proof->square + most * (1 + 4 * UH_UNIT);
+}
+
+static double length(const struct uh_torus *t, size_t n, const double *x)
+{
+    return uh_opnorm_length(t->kernel, n, x) * (1 + uh_opnorm_length_error(n));
+}
+
+static double dot(const struct uh_torus *t, size_t n, const double *x,
+                  const double *y)
+{
+    double sum = 0;
+    for (size_t p = 0; p < n; p += UH_OPNORM_SEGMENT) {
+        sum += t->kernel->dot(least(UH_OPNORM_SEGMENT, n - p), x + p, y + p);
+    }
+    return sum;
+}
+
+/* The form on pairs (v, p), v a small field and p a large one outside of the
+ * layer,
+ *     h = v'(T - D'D) v + p'p
+ * has as many negative eigenvalues as T - D'D, at most `count`.  The proof's
+ * pairs span as many negative ones: Q below.  Of a small field s inside, the
+ * pair (s, P_outside D s) has h = s'(T - A'A) s, and with a pair of the proof
+ * s'(T v + D'(p - D v)), which is small: e.  If h were below -e'(-Q)^-1 e for
+ * an s there would be one negative dimension too many.  So A'A is at most
+ * T + |e|^2 / |the eigenvalue of Q that is nearest to 0|. */
+double uh_torus_check(const struct uh_torus *t,
+                      const struct uh_torus_proof *proof, double certain)
+{
+    const size_t groups = t->conv.groups, count = proof->count;
+    const size_t ns = groups * t->places * t->from->rows;
+    const size_t nl = groups * t->places * t->to->rows;
+    size_t needed = 0;
+    for (size_t k = 0; k < proof->ranks; k++) {
+        if (proof->rank[k].group >= groups || proof->rank[k].f >= t->freqs) {
+            return (double)INFINITY;
+        }
+        needed += (size_t)t->freq[proof->rank[k].f].weight;
+    }
+    const double square = certain > 0 ? certain : certain_square(t, proof);
+    if (needed > count || !isfinite(square)) {
+        return (double)INFINITY;
+    }
+    struct uh_arena *own = uh_arena_new();
+    double *d = uh_arena_alloc_raw(own, uh_size_mul(count, nl), sizeof *d);
+    double *e = uh_arena_alloc_raw(own, ns, sizeof *e);
+    double *p = uh_arena_alloc_raw(own, nl, sizeof *p);
+    double *error = uh_arena_alloc(own, count, sizeof *error);
+    const double absolute = uh_map_absolute(t->map);
+    const double forth = uh_opnorm_chain(t->conv.taps * t->to->chans);
+    const double back = uh_opnorm_chain(t->conv.taps * t->from->chans);
+    const double sums = uh_opnorm_length_error(nl > ns ? nl : ns);
+    double apart = 0, nearest = (double)INFINITY;
+    for (size_t i = 0; i < count; i++) {
+        double *di = d + i * nl;
+        uh_torus_apply(t, t->to, NULL, 0, proof->v[i], di);
+        memcpy(p, proof->p[i], nl * sizeof *p);
+        uh_torus_cut(t, &t->large, 1, p);
+        if (uh_opnorm_length(t->kernel, nl, p) > 0) {
+            uh_arena_free(&own);
+            return (double)INFINITY;
+        }
+        for (size_t j = 0; j < nl; j++) {
+            p[j] = proof->p[i][j] - di[j];
+        }
+        uh_torus_apply(t, t->from, NULL, 0, p, e);
+        for (size_t j = 0; j < ns; j++) {
+            e[j] += square * proof->v[i][j];
+        }
+        uh_torus_cut(t, &t->small, 1, e);
+        const double v = length(t, ns, proof->v[i]), pl = length(t, nl, p);
+        error[i] = forth * absolute * v;
+        const double off = absolute * error[i] + back * absolute * pl +
+                           4 * UH_UNIT * (square * v + absolute * pl);
+        const double at = length(t, ns, e) + off;
+        apart += at * at;
+    }
+    for (size_t i = 0; i < count; i++) {
+        double row = 0, diagonal = 0;
+        for (size_t j = 0; j < count; j++) {
+            const double vi = length(t, ns, proof->v[i]);
+            const double vj = length(t, ns, proof->v[j]);
+            const double pi = length(t, nl, proof->p[i]);
+            const double pj = length(t, nl, proof->p[j]);
+            const double di = length(t, nl, d + i * nl) + error[i];
+            const double dj = length(t, nl, d + j * nl) + error[j];
+            const double value = dot(t, nl, proof->p[i], proof->p[j]) +
+                                 square * dot(t, ns, proof->v[i], proof->v[j]) -
+                                 dot(t, nl, d + i * nl, d + j * nl);
+            row += (2 * sums + 8 * UH_UNIT) *
+                       (pi * pj + square * vi * vj + di * dj) +
+                   error[i] * dj + error[j] * di;
+            if (i == j) {
+                diagonal = value;
+            } else {
+                row += fabs(value);
+            }
+        }
+        nearest = fmin(nearest, -diagonal - row * (1 + 1e-9));
+    }
+    uh_arena_free(&own);
+    if (!(nearest > 0)) {
+        return (double)INFINITY;
+    }
+    const double bound = square + (count ? apart / nearest * (1 + 1e-9) : 0);
+    return sqrt(bound) * (1 + 4 * UH_UNIT);
+}
