@@ -744,6 +744,20 @@ struct uh_opnorm uh_opnorm_layer(const struct uh_layer *layer,
     return uh_opnorm_named(layer, scale, options, stream, pool, arena);
 }
 
+double uh_opnorm_symbol(const struct uh_layer *layer, const float *scale,
+                        struct uh_pool *pool)
+{
+    UH_REQUIRE(layer->kind == UH_CONV, "%s", uh_kind_word(layer->kind));
+    struct uh_arena *own = uh_arena_new();
+    const struct uh_map *map = uh_map_of(layer, scale, 0, pool, own);
+    const double simple = uh_map_simple(map);
+    /* from far below: every point's own estimate is larger */
+    const double bound =
+        simple > 0 ? uh_prove_conv(map, simple * 0x1p-20) : simple;
+    uh_arena_free(&own);
+    return fmin(bound, simple);
+}
+
 double uh_opnorm_gain(const struct uh_layer *layer, const float *scale,
                       struct uh_pool *pool, const double *v)
 {

@@ -51,9 +51,24 @@
  *           sqrt(2 n / pi) (n = 2: delta).  A round of draws that is followed
  *           by another one might have ended the search, wrongly: round i has
  *           2^-(i+1) of the failure (i = 0, 1, ...).
- * Proved    convolution: supremum of the symbol of the convolution on the
- *           unbounded grid, whose compression the layer is; stride by
- *           polyphase, dilation by its lattice, groups one by one.  The Gram
+ * Proved    convolution: laid on a torus so large that no window reaches a
+ *           pixel of the layer by going around, the layer is P D P', D a
+ *           circular convolution, P and P' what they keep of fields.  T - D*D
+ *           falls apart into a small matrix for each frequency; with one rank
+ *           added for each negative eigenvalue (r in all) each has a Cholesky
+ *           factorization that ran to its end.  On pairs of a field v and of a
+ *           field p that the layer does not see the form
+ *               h = v'(T - D'D) v + p'p
+ *           then has at most r negative eigenvalues too.  r pairs are found on
+ *           whose span h is negative and whose T v + D'(p - D v) vanishes on
+ *           the layer's places.  They are orthogonal, for h, to (s, p = D s
+ *           where the layer does not see it), s any input of the layer, whose
+ *           h is T |s|^2 - |A s|^2; so that is not negative: |A|^2 <= T.  What
+ *           is left of T v + D'(p - D v) and all rounding is added.  Stride by
+ *           polyphase, dilation by its taps, groups one by one.
+ *           Where that does not succeed, and for every size of input at once
+ *           (uh_opnorm_symbol): the supremum of the symbol of the convolution
+ *           on the unbounded grid, whose compression the layer is.  The Gram
  *           form x*M*Mx is a trigonometric polynomial of degree d, so its
  *           maximum is at most the one over N points divided by cos(pi d / N),
  *           in each of the two dimensions (Ehlich and Zeller, Math. Z. 86
@@ -62,7 +77,11 @@
  *           dense: the same of tau - W'W where the smaller side has at most
  *           UH_OPNORM_FACTOR entries.  Every map: Frobenius' norm, and the
  *           root of the largest row sum times the largest column sum.
- * Source    G. H. Golub, W. Kahan, SIAM J. Numer. Anal. 2 (1965) 205-224.
+ *           A proof at least as tight as asked for takes the place of drawn
+ *           vectors: upper is upper_proved, its failure 0, unless `drawn`.
+ * Source    R. A. Horn, C. R. Johnson, Matrix Analysis, 2nd ed., theorems 4.2.6
+ *           (Courant and Fischer), 4.5.8 (Sylvester).
+ *           G. H. Golub, W. Kahan, SIAM J. Numer. Anal. 2 (1965) 205-224.
  *           J. L. M. van Dorsselaer, M. E. Hochstenbach, H. A. van der Vorst,
  *           SIAM J. Matrix Anal. Appl. 22 (2000) 837-852, section 3.
  *           S. M. Rump, Verification of positive definiteness, BIT 46 (2006)
@@ -146,6 +165,11 @@ struct uh_opnorm uh_opnorm_layer(const struct uh_layer *layer,
                                  const float *scale,
                                  const struct uh_opnorm_options *options,
                                  struct uh_pool *pool, struct uh_arena *arena);
+
+/* A bound of a conv layer's norm for inputs of every size, if each weight meets a
+ * pixel of this one: the supremum of its symbol, rounded up. */
+double uh_opnorm_symbol(const struct uh_layer *layer, const float *scale,
+                        struct uh_pool *pool);
 
 /* A number that is at most |A v| / |v|, rounding included; v is (in). */
 double uh_opnorm_gain(const struct uh_layer *layer, const float *scale,

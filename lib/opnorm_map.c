@@ -14,7 +14,7 @@
 
 enum {
     SHARD = 64,        /* rows of a dense map that are summed into one vector */
-    PLACES = 208,      /* columns of a convolution done together */
+    PLACES = 416,      /* columns of a convolution done together */
     HIGH = 192,        /* rows of it */
     SMALL_WORK = 40000 /* products that are not worth a second thread */
 };

@@ -49,7 +49,8 @@ struct seek {
     struct uh_torus *t;
     size_t runs;
     struct uh_krylov run[RUNS];
-    double best; /* square of the norm, so far */
+    double value[RUNS][LONG]; /* the top value after each step */
+    double best;              /* square of the norm, so far */
     size_t found;
     double *near[RUNS * EACH]; /* Ritz vectors, from the top, (map's in) */
     size_t hands, used;        /* used: runs whose vectors are among them */
@@ -61,8 +62,9 @@ struct seek {
 
 /* -- runs ---------------------------------------------------------------------- */
 
-/* How far below the true value the run's is, as a part of it, about. */
-static double lag_of(const struct uh_krylov *r, struct uh_arena *scratch)
+/* What is still to come of the top value, as a part of it, by its residual: the
+ * usual bound. */
+static double by_residual(const struct uh_krylov *r, struct uh_arena *scratch)
 {
     if (r->steps < 3) {
         return 1;
@@ -76,26 +78,49 @@ static double lag_of(const struct uh_krylov *r, struct uh_arena *scratch)
     return rho * rho / fmax(1 - next / value, 0x1p-40) / 2;
 }
 
-/* As many more runs, each from its start, until a value's error is small. */
-static void run_more(struct seek *q, size_t count, double goal)
+/* The same by its gains, which fall geometrically, about: where the next value
+ * is near, that bound says little. */
+static double by_gains(const double value[], size_t steps)
+{
+    if (steps < 4) {
+        return 1;
+    }
+    const double last = value[steps - 1] - value[steps - 2];
+    const double before = value[steps - 3] - value[steps - 4];
+    const double rate = sqrt(fmax(0, last) / fmax(before, 0x1p-1000));
+    return rate < 1 ? last * rate / (1 - rate) / value[steps - 1] : 1;
+}
+
+/* One step of some runs, until little is to come. */
+static void go_on(struct seek *q, size_t first, size_t count, double goal)
 {
     struct uh_arena *scratch = uh_pool_scratch(q->t->pool);
-    struct uh_krylov *run = q->run + q->runs;
-    for (size_t i = 0; i < count; i++) {
-        run[i] = q->runs + i == 0
-                     ? uh_krylov_open(q->t->map, LONG, 0, NULL, q->s->own)
-                     : uh_krylov_twin(&q->run[0], 1);
-        run[i].steps = 0;
-        run[i].ended = !uh_krylov_start(&run[i], q->s->start[q->runs + i]);
-    }
-    for (int more = 1; more;) {
-        more = uh_krylov_step(run, count);
+    int more = 1;
+    while (more) {
+        more = uh_krylov_step(q->run + first, count);
         double worst = 0;
-        for (size_t i = 0; i < count; i++) {
-            worst = fmax(worst, lag_of(&run[i], scratch));
+        for (size_t i = first; i < first + count; i++) {
+            const size_t k = q->run[i].steps;
+            if (k > 0) {
+                q->value[i][k - 1] = uh_krylov_value(&q->run[i], 0);
+            }
+            worst = fmax(worst, fmin(by_residual(&q->run[i], scratch),
+                                     4 * by_gains(q->value[i], k)));
         }
         more = more && worst > goal;
     }
+}
+
+/* As many more runs, each from its start. */
+static void run_more(struct seek *q, size_t count, double goal)
+{
+    for (size_t i = q->runs; i < q->runs + count; i++) {
+        q->run[i] = i == 0 ? uh_krylov_open(q->t->map, LONG, 0, NULL, q->s->own)
+                           : uh_krylov_twin(&q->run[0], 1);
+        q->run[i].steps = 0;
+        q->run[i].ended = !uh_krylov_start(&q->run[i], q->s->start[i]);
+    }
+    go_on(q, q->runs, count, goal);
     q->runs += count;
 }
 
@@ -560,17 +585,21 @@ static double prove(struct seek *q)
     const double most = 1 + 0.98 * q->s->tolerance;
     const double square = q->best * most * most;
     struct uh_torus_proof proof;
-    uh_seek_sharpen(q->s, square);
-    const struct uh_seek_pair *pair = list_ranks(q->s, square, &proof);
-    const size_t near = least(q->found, 2 + 2 * q->runs);
-    if (proof.count > MOST) {
-        return (double)INFINITY;
+    double certain = (double)INFINITY;
+    for (int sharp = 0; sharp < 2 && !isfinite(certain); sharp++) {
+        if (sharp) { /* a value above tau was not seen */
+            uh_seek_sharpen(q->s, square);
+        }
+        const struct uh_seek_pair *pair = list_ranks(q->s, square, &proof);
+        if (proof.count > MOST) {
+            return (double)INFINITY;
+        }
+        q->hands = 0;
+        if (proof.count > 0) {
+            make_hands(q, least(q->found, 1 + 2 * q->runs), proof.ranks, pair);
+        }
+        certain = solve(q, &proof);
     }
-    q->hands = 0;
-    if (proof.count > 0) {
-        make_hands(q, near, proof.ranks, pair);
-    }
-    const double certain = solve(q, &proof);
     if (!isfinite(certain) || make_pairs(q, &proof) < proof.count) {
         return (double)INFINITY;
     }
@@ -617,6 +646,39 @@ static size_t equals(const struct uh_seek *s)
     return count;
 }
 
+/* Another try: the runs longer once, then from further starts, two at a time.
+ * 0: there are none. */
+static int try_again(struct seek *q, int try)
+{
+    const double goal = 1.2 * q->s->tolerance;
+    if (try == 1) {
+        for (size_t i = 0; i < q->runs; i += UH_MAP_VECTORS) {
+            go_on(q, i, least(UH_MAP_VECTORS, q->runs - i), goal / 16);
+        }
+        return 1;
+    }
+    const size_t count =
+        try ? least(UH_MAP_VECTORS, q->s->starts - q->runs) : equals(q->s);
+    for (size_t i = 0; i < count; i += UH_MAP_VECTORS) {
+        run_more(q, least(UH_MAP_VECTORS, count - i), goal);
+    }
+    return count > 0;
+}
+
+/* Whether more values are above tau than can be dealt with; the start's value
+ * is a per cent too low at most, usually. */
+static int too_many(const struct uh_seek *s)
+{
+    const struct uh_torus *t = s->torus;
+    double count = 0;
+    for (size_t i = 0; i < t->conv.groups * t->freqs * KEPT; i++) {
+        if (s->value[i] > s->guess[0] * 1.01) {
+            count += t->freq[i / KEPT % t->freqs].weight;
+        }
+    }
+    return count > MOST;
+}
+
 static void seek(struct seek *q, struct uh_arena *arena, struct uh_sought *out)
 {
     const struct uh_torus *t = q->t;
@@ -625,22 +687,18 @@ static void seek(struct seek *q, struct uh_arena *arena, struct uh_sought *out)
     q->nl = t->conv.groups * t->places * q->s->m;
     q->edge = outside_list(t, &t->small, 0, &q->edges, q->s->own);
     q->reach = outside_list(t, &t->large, 1, &q->reached, q->s->own);
-    const size_t first = equals(q->s);
-    while (q->runs < q->s->starts && !isfinite(out->bound)) {
-        const size_t left = q->s->starts - q->runs;
-        const size_t want = q->runs < first ? first - q->runs : left;
-        run_more(q, least(want, UH_MAP_VECTORS), 1.2 * q->s->tolerance);
-        if (q->runs < first) {
-            continue;
-        }
+    out->vector = uh_arena_alloc_raw(arena, dim, sizeof(double));
+    for (int try = 0; !isfinite(out->bound) && try_again(q, try); try++) {
         join(q);
         if (q->found == 0) {
-            return;
+            break;
         }
-        out->vector = uh_arena_alloc_raw(arena, dim, sizeof(double));
         memcpy(out->vector, q->near[0], dim * sizeof(double));
         out->square = q->best;
         out->bound = prove(q);
+    }
+    if (q->found == 0) {
+        out->vector = NULL;
     }
 }
 
@@ -660,7 +718,9 @@ struct uh_sought uh_torus_seek(const struct uh_map *map, const char *stream,
         uh_seek_points(&s);
         uh_seek_start(&s);
         struct seek q = {.s = &s, .t = s.torus};
-        seek(&q, arena, &out);
+        if (!too_many(&s)) {
+            seek(&q, arena, &out);
+        }
         if (proof && isfinite(out.bound)) {
             keep_proof(&q, arena, proof);
         }

@@ -8,7 +8,8 @@
 #include <string.h>
 
 enum {
-    STRIP = 64,    /* places done together */
+    STRIP = 256,   /* places done together, */
+    TIER = 192,    /* and rows */
     BAND = 96,     /* columns of a lag's matrix */
     BLOCK = 13,    /* columns of a factor found together */
     FRACTION = 400 /* products of the layer that a torus may cost at most */
@@ -171,7 +172,7 @@ struct winding {
     const struct uh_torus *t;
     const struct uh_side *side;
     const size_t *list;
-    size_t count, group, strips;
+    size_t count, group, tiers, strips; /* how rows and places are cut */
     const double *x;
     double *y;
 };
@@ -208,20 +209,23 @@ static void wind_cell(void *context, size_t index, struct uh_pool *serial)
     const struct uh_torus *t = q.t;
     const struct uh_side *s = q.side;
     const size_t high = t->kernel->rows, panels = parts_of(s->rows, high);
-    const size_t depth = t->conv.taps * s->chans, ldc = panels * high;
-    const size_t strip = index % q.strips;
+    const size_t depth = t->conv.taps * s->chans;
+    const size_t tier = index / q.strips % q.tiers, strip = index % q.strips;
+    const size_t i0 = panels * tier / q.tiers;
+    const size_t i1 = panels * (tier + 1) / q.tiers, ldc = (i1 - i0) * high;
     const size_t j0 = q.count * strip / q.strips;
     const size_t j1 = q.count * (strip + 1) / q.strips;
-    q.group = index / q.strips;
+    q.group = index / (q.tiers * q.strips);
     double *c =
         uh_arena_alloc(uh_pool_scratch(serial), ldc * (j1 - j0), sizeof *c);
     uh_opnorm_multiply(t->kernel, depth, depth,
-                       s->packed + q.group * panels * high * depth, 0, panels,
-                       j0, j1, gather, &q, c, ldc);
+                       s->packed + q.group * panels * high * depth, i0, i1, j0,
+                       j1, gather, &q, c, ldc);
+    const size_t rows = least(s->rows, i1 * high) - i0 * high;
     for (size_t j = j0; j < j1; j++) {
         const size_t place = q.list ? q.list[j] : j;
-        memcpy(q.y + (q.group * t->places + place) * s->rows,
-               c + (j - j0) * ldc, s->rows * sizeof *c);
+        memcpy(q.y + (q.group * t->places + place) * s->rows + i0 * high,
+               c + (j - j0) * ldc, rows * sizeof *c);
     }
 }
 
@@ -229,9 +233,13 @@ void uh_torus_apply(const struct uh_torus *t, const struct uh_side *side,
                     const size_t *list, size_t count, const double *x,
                     double *y)
 {
-    struct winding q = {t, side, list, list ? count : t->places, 0, 0, x, y};
+    struct winding q = {.t = t, .side = side, .list = list, .x = x, .y = y};
+    const size_t panels = parts_of(side->rows, t->kernel->rows);
+    q.count = list ? count : t->places;
     q.strips = parts_of(q.count, STRIP);
-    uh_cells(t->pool, t->conv.groups * q.strips, wind_cell, &q);
+    const size_t threads = uh_pool_threads(t->pool);
+    q.tiers = least(panels, parts_of(side->rows, TIER * threads) * threads);
+    uh_cells(t->pool, t->conv.groups * q.tiers * q.strips, wind_cell, &q);
 }
 
 /* -- transforms ------------------------------------------------------------------ */
@@ -366,23 +374,23 @@ struct lagging {
     double *sum; /* (groups, lags, n, n) */
 };
 
-static double weight_at(const struct uh_torus *t, size_t group, size_t row,
-                        size_t p)
-{
-    const size_t high = t->kernel->rows, n = t->from->rows;
-    const size_t depth = t->conv.taps * t->from->chans;
-    return t->from
-        ->packed[(group * parts_of(n, high) + row / high) * high * depth +
-                 p * high + row % high];
-}
-
+/* A column of a tap's matrix: rows of D's panels. */
 static void lag_column(const void *context, size_t j, size_t p, size_t k,
                        double *to)
 {
     const struct lagging *q = context;
-    const size_t at = q->tap * q->t->from->chans + p;
-    for (size_t i = 0; i < k; i++) {
-        to[i] = weight_at(q->t, q->group, j, at + i);
+    const struct uh_torus *t = q->t;
+    const size_t high = t->kernel->rows, panels = parts_of(t->to->rows, high);
+    const size_t depth = t->conv.taps * t->to->chans;
+    const double *from =
+        t->to->packed +
+        (q->group * panels * depth + q->tap * t->to->chans + j) * high;
+    while (k > 0) {
+        const size_t at = p % high, length = least(k, high - at);
+        memcpy(to, from + p / high * high * depth + at, length * sizeof *to);
+        to += length;
+        p += length;
+        k -= length;
     }
 }
 
@@ -617,13 +625,20 @@ size_t uh_torus_factor_room(const struct uh_torus *t, size_t right)
     return rows * 4 * parts_of(t->from->rows, BLOCK) * BLOCK;
 }
 
-/* What is factored: square - G + the ranks', and the right hand sides. */
-static double matrix_entry(const struct factor *f, const double *re,
-                           const double *im, int part, size_t i, size_t j)
+/* The block's columns of square - G, from row i0, a panel's first, on; 0 beyond
+ * the matrix. */
+static void load_block(const struct factor *f, const double *g, size_t i0,
+                       size_t ldc, double *c)
 {
-    const size_t high = f->t->kernel->rows;
-    const size_t at = (i / high * f->n + j) * high + i % high;
-    return part ? -im[at] : -re[at];
+    const size_t high = f->t->kernel->rows, end = parts_of(f->n, high) * high;
+    for (size_t j = f->j0; j < f->j1; j++, c += ldc) {
+        const double *from = g + (i0 * f->n + j * high);
+        for (size_t i = i0; i < i0 + ldc; i += high, from += f->n * high) {
+            for (size_t k = 0; k < high; k++) {
+                c[i - i0 + k] = i < end ? -from[k] : 0;
+            }
+        }
+    }
 }
 
 int uh_torus_factor(const struct uh_torus *t,
@@ -643,7 +658,8 @@ int uh_torus_factor(const struct uh_torus *t,
     memset(room, 0, all * 2 * depth * sizeof *room);
     double taken = 0, trace = 0;
     for (size_t j = 0; j < n; j++) {
-        trace += fabs(proof->square + matrix_entry(&q, gre, gim, 0, j, j));
+        trace +=
+            fabs(proof->square - gre[(j / high * n + j) * high + j % high]);
     }
     size_t first = 0, ranks = uh_torus_ranks(proof, group, f, &first);
     for (size_t k = first; k < first + ranks; k++) {
@@ -657,12 +673,10 @@ int uh_torus_factor(const struct uh_torus *t,
         q.j1 = least(q.j0 + BLOCK, n);
         const size_t i0 = q.j0 / high * high, ldc = all - i0;
         const size_t wide = q.j1 - q.j0;
+        load_block(&q, gre, i0, ldc, c);
+        load_block(&q, gim, i0, ldc, c + wide * ldc);
         for (size_t j = q.j0; j < q.j1; j++) {
             double *re = c + (j - q.j0) * ldc, *im = re + wide * ldc;
-            for (size_t i = i0; i < all; i++) {
-                re[i - i0] = i < n ? matrix_entry(&q, gre, gim, 0, i, j) : 0;
-                im[i - i0] = i < n ? matrix_entry(&q, gre, gim, 1, i, j) : 0;
-            }
             re[j - i0] += proof->square;
             for (size_t k = 0; k < right; k++) {
                 re[n + k - i0] = x[k][j];
