@@ -15,7 +15,12 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { ALIGNMENT = 64, FIRST_BLOCK = 1 << 16, LARGEST_STEP = 1 << 26 };
+enum {
+    ALIGNMENT = 64,
+    FIRST_BLOCK = 1 << 16,
+    LARGEST_STEP = 1 << 26,
+    LARGEST_SPARE = 1 << 27
+};
 
 /* Bytes of a large page.  The system clears one for less than the 512 small
  * ones that it holds. */
@@ -29,7 +34,8 @@ struct block {
 
 struct uh_arena {
     struct block *newest;
-    size_t fail_in; /* requests until one fails; 0 is never */
+    struct block *spare; /* the largest that a release has left, or NULL */
+    size_t fail_in;      /* requests until one fails; 0 is never */
 };
 
 enum {
@@ -83,10 +89,20 @@ struct uh_arena *uh_arena_new(void)
     return arena;
 }
 
+/* Work that takes and releases the same again and again would have the system
+ * clear the same pages each time: the largest block is kept. */
 static void drop_newest(struct uh_arena *arena)
 {
     struct block *gone = arena->newest;
     arena->newest = gone->older;
+#ifndef UH_ARENA_MALLOC
+    const size_t kept = arena->spare ? arena->spare->size : 0;
+    if (gone->size > kept && gone->size <= LARGEST_SPARE) {
+        struct block *larger = gone;
+        gone = arena->spare;
+        arena->spare = larger;
+    }
+#endif
     free(gone);
 }
 
@@ -98,6 +114,7 @@ void uh_arena_free(struct uh_arena **arena)
     while ((*arena)->newest) {
         drop_newest(*arena);
     }
+    free((*arena)->spare);
     free(*arena);
     *arena = NULL;
 }
@@ -116,6 +133,13 @@ static size_t next_block_size(const struct uh_arena *arena, size_t bytes)
 
 static void add_block(struct uh_arena *arena, size_t bytes)
 {
+    struct block *spare = arena->spare;
+    if (spare && spare->size >= bytes) {
+        *spare = (struct block){arena->newest, spare->size, 0};
+        arena->newest = spare;
+        arena->spare = NULL;
+        return;
+    }
     size_t size = next_block_size(arena, bytes);
     struct block *block = NULL;
     const size_t unit = size < 2 * PAGE ? ALIGNMENT : PAGE;

@@ -651,10 +651,10 @@ static struct uh_opnorm unknown(const struct uh_layer *layer)
 }
 
 /* A proof on the torus, and the vector that was found with it. */
-static double seek(struct search *q, const char *stream)
+static double seek(struct search *q, struct uh_map *map, const char *stream)
 {
     const struct uh_sought found =
-        uh_torus_seek(q->map, stream, q->s.tolerance, q->arena, NULL);
+        uh_torus_seek(map, stream, q->s.tolerance, q->arena, NULL);
     if (found.vector && (!q->vector || found.square > q->best)) {
         q->vector = found.vector;
         q->best = found.square;
@@ -690,7 +690,7 @@ struct uh_opnorm uh_opnorm_named(const struct uh_layer *layer,
         return constant(known);
     }
     struct uh_arena *own = uh_arena_new(); /* packed weights */
-    const struct uh_map *map = uh_map_of(layer, scale, 0, pool, own);
+    struct uh_map *map = uh_map_of(layer, scale, 0, pool, own);
     struct uh_opnorm out = unknown(layer);
     const double simple = uh_map_simple(map);
     if (!(simple > 0)) {
@@ -702,12 +702,12 @@ struct uh_opnorm uh_opnorm_named(const struct uh_layer *layer,
     const int torus = layer->kind == UH_CONV && uh_map_in(map) > SMALL;
     double proved = (double)INFINITY;
     if (torus && !s.drawn && s.bounds != UH_OPNORM_LOWER) {
-        proved = seek(&q, stream);
+        proved = seek(&q, map, stream);
     }
     if (!(proved <= allowed_norm(&q))) {
         search(&q, stream, &out);
         if (torus && s.drawn && (s.bounds & UH_OPNORM_PROVED)) {
-            proved = fmin(proved, seek(&q, stream));
+            proved = fmin(proved, seek(&q, map, stream));
         }
     }
     conclude(&q, &out);

@@ -263,8 +263,7 @@ static void straighten(size_t k, size_t before, const double *all, double *s)
 
 /* Inverse iteration; those of a cluster are kept apart (as LAPACK's dstein). */
 void uh_krylov_vectors(const struct uh_krylov *r, size_t count,
-                       const double *value, double *s,
-                       struct uh_arena *scratch)
+                       const double *value, double *s, struct uh_arena *scratch)
 {
     const size_t k = r->steps;
     const struct uh_mark mark = uh_arena_open(scratch);
@@ -525,7 +524,11 @@ int uh_krylov_step(struct uh_krylov run[], size_t count)
             at[going++] = i;
         }
     }
-    uh_map_grams(run[0].map, going, x, y, z);
+    if (run[0].rough) {
+        uh_map_grams_rough(run[0].map, going, x, z);
+    } else {
+        uh_map_grams(run[0].map, going, x, y, z);
+    }
     int more = 0;
     for (size_t i = 0; i < going; i++) {
         advance(&run[at[i]]);

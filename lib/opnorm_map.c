@@ -16,6 +16,7 @@ enum {
     SHARD = 64,        /* rows of a dense map that are summed into one vector */
     PLACES = 416,      /* columns of a convolution done together */
     HIGH = 192,        /* rows of it */
+    ROUGH = 16,        /* columns gathered by one thread */
     SMALL_WORK = 40000 /* products that are not worth a second thread */
 };
 
@@ -32,12 +33,13 @@ struct uh_map {
     double error, back_error; /* of A x and of A'y, in units of absolute */
     /* convolution */
     size_t groups, taps;
-    ptrdiff_t (*tap)[2];     /* from the place made to the place read */
-    size_t residues[2];      /* how many of a block's rows, columns are seen */
-    size_t *residue[2];      /* which */
-    size_t first[2];         /* block of the first pixel */
-    unsigned char *valid;    /* (grid read, residues): a pixel of the image */
+    ptrdiff_t (*tap)[2];  /* from the place made to the place read */
+    size_t residues[2];   /* how many of a block's rows, columns are seen */
+    size_t *residue[2];   /* which */
+    size_t first[2];      /* block of the first pixel */
+    unsigned char *valid; /* (grid read, residues): a pixel of the image */
     struct uh_side forth, back; /* A, A' */
+    float *rough[2];            /* their weights, (groups, rows, taps chans) */
     /* dense */
     const float *zeros; /* a row */
     double *shard;      /* (UH_MAP_VECTORS, shards, in) */
@@ -289,18 +291,18 @@ static void make_conv(struct uh_map *m, struct uh_arena *arena)
     }
     mark_pixels(m, axis, arena);
     m->forth = (struct uh_side){.rows = outs,
-                             .chans = chans,
-                             .high = a->out.height,
-                             .wide = a->out.width,
-                             .tall = axis[0].blocks,
-                             .broad = axis[1].blocks};
+                                .chans = chans,
+                                .high = a->out.height,
+                                .wide = a->out.width,
+                                .tall = axis[0].blocks,
+                                .broad = axis[1].blocks};
     m->back = (struct uh_side){.rows = chans,
-                            .chans = outs,
-                            .high = axis[0].blocks,
-                            .wide = axis[1].blocks,
-                            .tall = a->out.height,
-                            .broad = a->out.width,
-                            .back = 1};
+                               .chans = outs,
+                               .high = axis[0].blocks,
+                               .wide = axis[1].blocks,
+                               .tall = a->out.height,
+                               .broad = a->out.width,
+                               .back = 1};
     struct uh_arena *scratch = uh_pool_scratch(m->pool);
     const struct uh_mark mark = uh_arena_open(scratch);
     const double *w =
@@ -384,8 +386,8 @@ static void product_cell(void *context, size_t index, struct uh_pool *serial)
     }
 }
 
-static void convolve(const struct uh_map *m, const struct uh_side *s, size_t count,
-                     const double *const x[], double *const y[])
+static void convolve(const struct uh_map *m, const struct uh_side *s,
+                     size_t count, const double *const x[], double *const y[])
 {
     const size_t places = count * s->high * s->wide;
     const size_t threads = uh_pool_threads(m->pool);
@@ -734,6 +736,120 @@ void uh_map_grams(const struct uh_map *m, size_t count, const double *const x[],
 void uh_map_gram(const struct uh_map *m, const double *x, double *y, double *z)
 {
     uh_map_grams(m, 1, &x, &y, &z);
+}
+
+/* -- rough products --------------------------------------------------------------- */
+
+static float *rough_weights(const struct uh_map *m, const struct uh_side *s,
+                            struct uh_arena *arena)
+{
+    const size_t depth = m->taps * s->chans, high = m->kernel->rows;
+    const size_t panels = parts_of(s->rows, high);
+    float *w = uh_arena_alloc_raw(
+        arena, uh_size_mul(m->groups * s->rows, depth), sizeof *w);
+    for (size_t i = 0; i < m->groups * s->rows; i++) {
+        const size_t g = i / s->rows, row = i % s->rows;
+        const double *from =
+            s->packed + (g * panels + row / high) * high * depth + row % high;
+        for (size_t p = 0; p < depth; p++) {
+            w[i * depth + p] = (float)from[p * high];
+        }
+    }
+    return w;
+}
+
+int uh_map_roughen(struct uh_map *m, struct uh_arena *arena)
+{
+    if (m->kind != UH_CONV || !(m->absolute > 0x1p-40) ||
+        !(m->absolute < 0x1p40)) {
+        return 0;
+    }
+    m->rough[0] = rough_weights(m, &m->forth, arena);
+    m->rough[1] = rough_weights(m, &m->back, arena);
+    return 1;
+}
+
+/* Vectors lie (groups, vectors, places, channels). */
+struct rough {
+    const struct uh_map *map;
+    const struct uh_side *side;
+    size_t group, count;
+    const float *x;
+    float *column; /* (vectors, places, taps chans) */
+};
+
+static void rough_gather(void *context, size_t index, struct uh_pool *serial)
+{
+    const struct rough *r = context;
+    const struct uh_side *s = r->side;
+    const size_t depth = r->map->taps * s->chans, places = s->high * s->wide;
+    const size_t end = least((index + 1) * ROUGH, r->count * places);
+    (void)serial;
+    for (size_t j = index * ROUGH; j < end; j++) {
+        const float *from = r->x + (r->group * r->count + j / places) *
+                                       s->tall * s->broad * s->chans;
+        float *to = r->column + j * depth;
+        for (size_t t = 0; t < r->map->taps; t++, to += s->chans) {
+            const ptrdiff_t *tap = r->map->tap[t];
+            const size_t down = s->back ? -(size_t)tap[0] : (size_t)tap[0];
+            const size_t across = s->back ? -(size_t)tap[1] : (size_t)tap[1];
+            const size_t y = j % places / s->wide + down;
+            const size_t x = j % s->wide + across;
+            if (y < s->tall && x < s->broad) {
+                memcpy(to, from + (y * s->broad + x) * s->chans,
+                       s->chans * sizeof *to);
+            } else {
+                memset(to, 0, s->chans * sizeof *to);
+            }
+        }
+    }
+}
+
+static void rough_product(const struct uh_map *m, int back, size_t count,
+                          const float *x, float *y)
+{
+    struct uh_arena *scratch = uh_pool_scratch(m->pool);
+    const struct uh_mark mark = uh_arena_open(scratch);
+    const struct uh_side *s = back ? &m->back : &m->forth;
+    const size_t depth = m->taps * s->chans;
+    const size_t places = count * s->high * s->wide;
+    struct rough r = {m, s, 0, count, x, NULL};
+    r.column = uh_arena_alloc_raw(scratch, places, depth * sizeof(float));
+    for (; r.group < m->groups; r.group++) {
+        uh_cells(m->pool, parts_of(places, ROUGH), rough_gather, &r);
+        uh_sgemm(m->pool, UH_NT, places, s->rows, depth, r.column, depth,
+                 m->rough[back] + r.group * s->rows * depth, depth,
+                 UH_FROM_ZERO, y + r.group * places * s->rows, s->rows);
+    }
+    uh_arena_release(scratch, mark);
+}
+
+void uh_map_grams_rough(const struct uh_map *m, size_t count,
+                        const double *const x[], double *const z[])
+{
+    struct uh_arena *scratch = uh_pool_scratch(m->pool);
+    const struct uh_mark mark = uh_arena_open(scratch);
+    float *from = uh_arena_alloc_raw(scratch, count, m->in * sizeof *from);
+    float *y = uh_arena_alloc_raw(scratch, count, m->out * sizeof *y);
+    const size_t each = m->in / m->groups;
+    for (size_t k = 0; k < count * m->groups; k++) {
+        const double *at = x[k % count] + k / count * each;
+        for (size_t i = 0; i < each; i++) {
+            from[k * each + i] = (float)at[i];
+        }
+    }
+    rough_product(m, 0, count, from, y);
+    rough_product(m, 1, count, y, from);
+    for (size_t k = 0; k < count * m->groups; k++) {
+        double *to = z[k % count] + k / count * each;
+        for (size_t i = 0; i < each; i++) {
+            to[i] = (double)from[k * each + i];
+        }
+    }
+    uh_arena_release(scratch, mark);
+    for (size_t v = 0; v < count; v++) {
+        hide_padding(m, z[v]);
+    }
 }
 
 /* Visits the pixels of the layer's input that the map has. */

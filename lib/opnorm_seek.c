@@ -25,8 +25,10 @@ enum {
     KEPT = UH_SEEK_KEPT
 };
 
-static const double close_by = 1e-3; /* values that are the same, perhaps */
-static const double parallel = 1e-4; /* less of a vector is new: left out */
+static const double close_by = 1e-3;    /* values that are the same, perhaps */
+static const double least_rough = 2e-7; /* tolerance for float32 */
+static const double rough = 1e-5;       /* what float32 may have moved */
+static const double parallel = 1e-4;    /* less of a vector is new: left out */
 
 static size_t least(size_t a, size_t b)
 {
@@ -118,6 +120,7 @@ static void run_more(struct seek *q, size_t count, double goal)
         q->run[i] = i == 0 ? uh_krylov_open(q->t->map, LONG, 0, NULL, q->s->own)
                            : uh_krylov_twin(&q->run[0], 1);
         q->run[i].steps = 0;
+        q->run[i].rough = q->s->rough;
         q->run[i].ended = !uh_krylov_start(&q->run[i], q->s->start[i]);
     }
     go_on(q, q->runs, count, goal);
@@ -187,6 +190,38 @@ static size_t independent(size_t n, const double *o, size_t keep[],
     return kept;
 }
 
+/* |A x|^2 / |x|^2 */
+static double gain_square(const struct seek *q, const double *x)
+{
+    const struct uh_map *map = q->t->map;
+    struct uh_arena *scratch = uh_pool_scratch(q->t->pool);
+    const struct uh_mark mark = uh_arena_open(scratch);
+    double *y = uh_arena_alloc_raw(scratch, uh_map_out(map), sizeof *y);
+    uh_map_apply(map, x, y);
+    const double from = uh_opnorm_length(q->t->kernel, uh_map_in(map), x);
+    const double to = uh_opnorm_length(q->t->kernel, uh_map_out(map), y);
+    uh_arena_release(scratch, mark);
+    return from > 0 ? to / from * (to / from) : 0;
+}
+
+/* The products may have been rough: which of the first is the best is
+ * measured. */
+static void take_best(struct seek *q, const double value[])
+{
+    size_t best = 0;
+    q->best = 0;
+    for (size_t i = 0; i < q->found && value[i] > value[0] * (1 - rough); i++) {
+        const double at = gain_square(q, q->near[i]);
+        if (at > q->best) {
+            q->best = at;
+            best = i;
+        }
+    }
+    double *top = q->near[best];
+    q->near[best] = q->near[0];
+    q->near[0] = top;
+}
+
 /* Rayleigh and Ritz for all runs' vectors. */
 static void join(struct seek *q)
 {
@@ -221,7 +256,6 @@ static void join(struct seek *q)
     if (!uh_seek_rayleigh(kept, a, b, value, by, own)) {
         return;
     }
-    q->best = value[0];
     q->found = kept;
     for (size_t i = 0; i < kept; i++) {
         q->near[i] = uh_arena_alloc(own, dim, sizeof(double));
@@ -230,6 +264,7 @@ static void join(struct seek *q)
                                    q->near[i]);
         }
     }
+    take_best(q, value);
 }
 
 /* -- hands ------------------------------------------------------------------------ */
@@ -702,7 +737,7 @@ static void seek(struct seek *q, struct uh_arena *arena, struct uh_sought *out)
     }
 }
 
-struct uh_sought uh_torus_seek(const struct uh_map *map, const char *stream,
+struct uh_sought uh_torus_seek(struct uh_map *map, const char *stream,
                                double tolerance, struct uh_arena *arena,
                                struct uh_torus_proof *proof)
 {
@@ -710,6 +745,7 @@ struct uh_sought uh_torus_seek(const struct uh_map *map, const char *stream,
     struct uh_seek s = {
         .own = uh_arena_new(), .stream = stream, .tolerance = tolerance};
     s.torus = uh_torus_of(map, s.own);
+    s.rough = s.torus && tolerance > least_rough && uh_map_roughen(map, s.own);
     if (s.torus) {
         s.n = s.torus->from->rows;
         s.m = s.torus->to->rows;

@@ -24,6 +24,7 @@ struct uh_seek {
     struct uh_arena *own;
     const char *stream;
     double tolerance;
+    int rough;      /* products may be in float32 */
     size_t n, m;    /* channels of the small side, the large side */
     size_t batch;   /* frequencies done together */
     double *value;  /* (groups, freqs, KEPT), 0: none */

@@ -564,21 +564,20 @@ static void known_row(const void *context, size_t j, size_t p, size_t k,
 }
 
 /* Column j of the block less what the block's columns before it give, from row
- * `from` on of the columns' own. */
-static void reduce(const struct factor *f, size_t j, size_t from, size_t ldc,
+ * `at`, that of its diagonal, on. */
+static void reduce(const struct factor *f, size_t j, size_t at, size_t ldc,
                    double *c)
 {
     const struct uh_opnorm_kernel *k = f->t->kernel;
-    const size_t wide = f->j1 - f->j0, row = f->j0 + j;
+    const size_t wide = f->j1 - f->j0;
     double *re = c + j * ldc, *im = c + (wide + j) * ldc;
     for (size_t p = 0; p < j; p++) {
-        const double a = f->re[row * f->n + f->j0 + p];
-        const double b = f->im[row * f->n + f->j0 + p];
         const double *x = c + p * ldc, *y = c + (wide + p) * ldc;
-        k->subtract(ldc - from, a, x + from, re + from);
-        k->subtract(ldc - from, b, y + from, re + from);
-        k->subtract(ldc - from, a, y + from, im + from);
-        k->subtract(ldc - from, -b, x + from, im + from);
+        const double a = x[at], b = y[at];
+        k->subtract(ldc - at, a, x + at, re + at);
+        k->subtract(ldc - at, b, y + at, re + at);
+        k->subtract(ldc - at, a, y + at, im + at);
+        k->subtract(ldc - at, -b, x + at, im + at);
     }
 }
 
@@ -594,17 +593,20 @@ static int factor_block(struct factor *f, double *c, size_t i0, size_t ldc)
         if (!(re[at] > 0) || !isfinite(re[at])) {
             return 0;
         }
-        const double root = sqrt(re[at]);
+        const double root = sqrt(re[at]), inverse = 1 / root;
         re[at] = root;
         im[at] = 0;
         for (size_t i = at + 1; i < ldc; i++) {
-            re[i] /= root;
-            im[i] /= root;
+            re[i] *= inverse;
+            im[i] *= inverse;
         }
-        /* the block's own rows, for the columns to come */
-        for (size_t i = at; i < f->rows - i0; i++) {
-            f->re[(i0 + i) * f->n + f->j0 + j] = re[i];
-            f->im[(i0 + i) * f->n + f->j0 + j] = im[i];
+    }
+    for (size_t i = f->j0 - i0; i < f->rows - i0; i++) {
+        double *re = f->re + (i0 + i) * f->n + f->j0;
+        double *im = f->im + (i0 + i) * f->n + f->j0;
+        for (size_t j = 0; j < wide; j++) {
+            re[j] = c[j * ldc + i];
+            im[j] = c[(wide + j) * ldc + i];
         }
     }
     const size_t first = f->j0 / BLOCK * 2 * BLOCK;
@@ -655,7 +657,6 @@ int uh_torus_factor(const struct uh_torus *t,
     double *c = uh_arena_alloc_raw(scratch, 2 * BLOCK * all, sizeof *c);
     struct factor q = {t, n, n + right, 0, 0, room, room + all * depth, NULL};
     q.im = q.re + all * depth / 2;
-    memset(room, 0, all * 2 * depth * sizeof *room);
     double taken = 0, trace = 0;
     for (size_t j = 0; j < n; j++) {
         trace +=
@@ -702,9 +703,10 @@ int uh_torus_factor(const struct uh_torus *t,
     }
     /* Rump's theorem 2.3 for the matrix embedded in the reals: of its factor
      * the rows have the lengths that the trace gives, and each entry is a sum
-     * of 2n products at most, those of its own block rounded twice. */
+     * of 2n products at most, those of its own block rounded twice; times
+     * 1 / root, not by root. */
     const double gamma = uh_opnorm_gamma(
-        (double)(2 * n + 2 * n / UH_OPNORM_DEPTH + 8 * BLOCK + 16));
+        (double)(2 * n + 2 * n / UH_OPNORM_DEPTH + 8 * BLOCK + 20));
     *slack = gamma / (1 - gamma) * 2 * (trace + taken) * (1 + 2 * gamma) +
              2 * UH_UNIT * proof->square + t->gram_error +
              (ranks ? 16 * UH_UNIT * (double)n * (trace + taken) : 0) +
