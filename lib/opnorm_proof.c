@@ -314,6 +314,9 @@ double uh_prove_small(const struct uh_map *map, double guess)
         x[j] = 1;
         uh_map_gram(map, x, y, g + j * n);
         x[j] = 0;
+        if (!(g[j * n + j] > 0)) { /* padding of a block, or nothing sees it */
+            memset(g + j * n, 0, n * sizeof *g);
+        }
     }
     /* The lower triangle, mirrored, is S up to the norm of all errors. */
     const double error = 1.5 * uh_map_gram_error(map) * uh_map_absolute(map) *

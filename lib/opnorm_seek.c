@@ -28,7 +28,6 @@ enum {
 static const double close_by = 1e-3;    /* values that are the same, perhaps */
 static const double least_rough = 2e-7; /* tolerance for float32 */
 static const double rough = 1e-5;       /* what float32 may have moved */
-static const double parallel = 1e-4;    /* less of a vector is new: left out */
 
 static size_t least(size_t a, size_t b)
 {
@@ -160,36 +159,6 @@ static void collect(struct seek *q, struct joined *all)
     }
 }
 
-/* Leaves out what depends on vectors before it: a pivot of Cholesky's. */
-static size_t independent(size_t n, const double *o, size_t keep[],
-                          struct uh_arena *scratch)
-{
-    const struct uh_mark mark = uh_arena_open(scratch);
-    double *l = uh_arena_alloc(scratch, n * n, sizeof *l);
-    size_t kept = 0;
-    for (size_t i = 0; i < n; i++) {
-        double *row = l + kept * n, pivot = o[i * n + i];
-        for (size_t j = 0; j < kept; j++) {
-            row[j] = o[i * n + keep[j]];
-        }
-        for (size_t j = 0; j < kept; j++) {
-            for (size_t k = 0; k < j; k++) {
-                row[j] -= l[j * n + k] * row[k];
-            }
-            row[j] /= l[j * n + j];
-        }
-        for (size_t j = 0; j < kept; j++) {
-            pivot -= row[j] * row[j];
-        }
-        if (pivot > parallel * o[i * n + i]) {
-            row[kept] = sqrt(pivot);
-            keep[kept++] = i;
-        }
-    }
-    uh_arena_release(scratch, mark);
-    return kept;
-}
-
 /* |A x|^2 / |x|^2 */
 static double gain_square(const struct seek *q, const double *x)
 {
@@ -242,26 +211,12 @@ static void join(struct seek *q)
                 (all.rho[j] * ij + all.rho[i] * ji) / 2;
         }
     }
-    size_t keep[RUNS * EACH];
-    const size_t kept = independent(n, o, keep, uh_pool_scratch(q->t->pool));
-    double *a = uh_arena_alloc(own, 3 * kept * kept, sizeof *a);
-    double *b = a + kept * kept, *by = b + kept * kept, value[RUNS * EACH];
-    for (size_t i = 0; i < kept; i++) {
-        for (size_t j = 0; j < kept; j++) {
-            a[i * kept + j] = o[keep[i] * n + keep[j]];
-            b[i * kept + j] = h[keep[i] * n + keep[j]];
-        }
-    }
-    q->found = 0;
-    if (!uh_seek_rayleigh(kept, a, b, value, by, own)) {
-        return;
-    }
-    q->found = kept;
-    for (size_t i = 0; i < kept; i++) {
+    double *by = uh_arena_alloc(own, n * n, sizeof *by), value[RUNS * EACH];
+    q->found = uh_seek_rayleigh(n, o, h, value, by, own);
+    for (size_t i = 0; i < q->found; i++) {
         q->near[i] = uh_arena_alloc(own, dim, sizeof(double));
-        for (size_t j = 0; j < kept; j++) {
-            q->t->kernel->subtract(dim, -by[i * kept + j], all.y[keep[j]],
-                                   q->near[i]);
+        for (size_t j = 0; j < n; j++) {
+            q->t->kernel->subtract(dim, -by[i * n + j], all.y[j], q->near[i]);
         }
     }
     take_best(q, value);

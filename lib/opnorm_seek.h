@@ -52,10 +52,10 @@ double uh_seek_dot(const struct uh_seek *seek, size_t n, const double *x,
                    const double *y);
 
 /* Rayleigh and Ritz: h of so many vectors whose inner products are o.  Values
- * descending, the coordinates of each vector in a row of `by`.  0: they depend
- * on each other. */
-int uh_seek_rayleigh(size_t n, double *o, double *h, double *value, double *by,
-                     struct uh_arena *arena);
+ * descending, the coordinates of each vector in a row of `by`, (n, n); how many:
+ * of vectors that depend on others one stands for all. */
+size_t uh_seek_rayleigh(size_t n, const double *o, const double *h,
+                        double *value, double *by, struct uh_arena *arena);
 
 /* From a field to the map's own order, and back. */
 void uh_seek_pick(const struct uh_torus *torus,

@@ -26,6 +26,9 @@ enum {
 /* A value so far below is not above. */
 static const double margin = 0.04;
 
+/* Where less of a vector is new, it is left out. */
+static const double parallel = 1e-4;
+
 static size_t least(size_t a, size_t b)
 {
     return a < b ? a : b;
@@ -501,41 +504,98 @@ static const float *field_products(const struct start *q,
 
 /* -- the small matrix --------------------------------------------------------------- */
 
-int uh_seek_rayleigh(size_t n, double *o, double *h, double *value, double *by,
-                     struct uh_arena *arena)
+/* Leaves out what depends on vectors before it: a pivot of Cholesky's. */
+static size_t independent(size_t n, const double *o, size_t keep[],
+                          struct uh_arena *scratch)
 {
-    if (!uh_cholesky(n, o, 1e-9)) {
+    const struct uh_mark mark = uh_arena_open(scratch);
+    double *l = uh_arena_alloc(scratch, n * n, sizeof *l);
+    size_t kept = 0;
+    for (size_t i = 0; i < n; i++) {
+        double *row = l + kept * n, pivot = o[i * n + i];
+        for (size_t j = 0; j < kept; j++) {
+            row[j] = o[i * n + keep[j]];
+        }
+        for (size_t j = 0; j < kept; j++) {
+            for (size_t k = 0; k < j; k++) {
+                row[j] -= l[j * n + k] * row[k];
+            }
+            row[j] /= l[j * n + j];
+        }
+        for (size_t j = 0; j < kept; j++) {
+            pivot -= row[j] * row[j];
+        }
+        if (pivot > parallel * o[i * n + i]) {
+            row[kept] = sqrt(pivot);
+            keep[kept++] = i;
+        }
+    }
+    uh_arena_release(scratch, mark);
+    return kept;
+}
+
+/* Of the kept ones the rows and columns. */
+static double *picked(size_t n, const double *a, size_t kept,
+                      const size_t keep[], struct uh_arena *arena)
+{
+    double *to = uh_arena_alloc_raw(arena, kept * kept, sizeof *to);
+    for (size_t i = 0; i < kept; i++) {
+        for (size_t j = 0; j < kept; j++) {
+            to[i * kept + j] = a[keep[i] * n + keep[j]];
+        }
+    }
+    return to;
+}
+
+static void transpose(size_t n, double *a)
+{
+    for (size_t i = 0; i < n; i++) {
+        for (size_t j = 0; j < i; j++) {
+            const double swap = a[i * n + j];
+            a[i * n + j] = a[j * n + i];
+            a[j * n + i] = swap;
+        }
+    }
+}
+
+size_t uh_seek_rayleigh(size_t n, const double *o, const double *h,
+                        double *value, double *by, struct uh_arena *arena)
+{
+    size_t *keep = uh_arena_alloc(arena, n, sizeof *keep);
+    const size_t kept = independent(n, o, keep, arena);
+    double *l = picked(n, o, kept, keep, arena);
+    double *a = picked(n, h, kept, keep, arena);
+    double *q = uh_arena_alloc(arena, kept * kept, sizeof *q);
+    double *c = uh_arena_alloc(arena, kept, sizeof *c);
+    if (!uh_cholesky(kept, l, 0)) {
         return 0;
     }
-    double *q = uh_arena_alloc(arena, n * n, sizeof *q);
-    for (int pass = 0; pass < 2; pass++) { /* L^-1 h L^-T */
-        for (size_t i = 0; i < n; i++) {
-            uh_solve_lower(n, o, h + i * n);
+    for (int pass = 0; pass < 2; pass++) { /* L^-1 a L^-T */
+        for (size_t i = 0; i < kept; i++) {
+            uh_solve_lower(kept, l, a + i * kept);
         }
-        for (size_t i = 0; i < n; i++) {
-            for (size_t j = 0; j < i; j++) {
-                const double swap = h[i * n + j];
-                h[i * n + j] = h[j * n + i];
-                h[j * n + i] = swap;
-            }
-        }
+        transpose(kept, a);
     }
-    uh_eigen_symmetric(n, h, q);
-    for (size_t i = 0; i < n; i++) {
+    uh_eigen_symmetric(kept, a, q);
+    memset(by, 0, n * n * sizeof *by);
+    for (size_t i = 0; i < kept; i++) {
         size_t top = 0;
-        for (size_t j = 0; j < n; j++) {
-            if (h[j * n + j] > h[top * n + top]) {
+        for (size_t j = 0; j < kept; j++) {
+            if (a[j * kept + j] > a[top * kept + top]) {
                 top = j;
             }
         }
-        value[i] = h[top * n + top];
-        h[top * n + top] = -(double)INFINITY;
-        for (size_t j = 0; j < n; j++) {
-            by[i * n + j] = q[j * n + top];
+        value[i] = a[top * kept + top];
+        a[top * kept + top] = -(double)INFINITY;
+        for (size_t j = 0; j < kept; j++) {
+            c[j] = q[j * kept + top];
         }
-        uh_solve_lower_transposed(n, o, by + i * n);
+        uh_solve_lower_transposed(kept, l, c);
+        for (size_t j = 0; j < kept; j++) {
+            by[i * n + keep[j]] = c[j];
+        }
     }
-    return 1;
+    return kept;
 }
 
 /* Fields' two matrices, and two Lanczos runs for outer inner at once. */
@@ -664,7 +724,8 @@ static void solve_small(struct start *q)
                 uh_seek_dot(q->s, d, w + i * d, z + j * d);
         }
     }
-    q->s->starts = uh_seek_rayleigh(all, o, h, value, by, q->s->own) ? each : 0;
+    q->s->starts =
+        least(each, uh_seek_rayleigh(all, o, h, value, by, q->s->own));
     q->coordinate = uh_arena_alloc(q->s->own, each * d, sizeof(double));
     for (size_t i = 0; i < q->s->starts; i++) {
         q->s->guess[i] = value[i];
