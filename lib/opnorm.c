@@ -17,7 +17,8 @@ enum {
     PLAN = 8,        /* and at what taking vectors out would gain */
     ROUNDS = 40,     /* draws at most */
     HEAVY = 1 << 21, /* weights of a dense layer that caches do not hold */
-    SMALL = 1024     /* sides of a map that is formed after all */
+    SMALL = 1024,    /* sides of a map that needs no method, */
+    FORMED = 2048    /* and of one that is formed, if nothing else proves it */
 };
 
 static const double default_tolerance = 1e-6, default_failure = 1e-9;
@@ -182,7 +183,7 @@ static double prove(const struct uh_layer *layer, const float *scale,
                                            lower, pool));
         }
     } else {
-        if (uh_map_in(map) <= SMALL) {
+        if (uh_map_in(map) <= FORMED) {
             bound = fmin(bound, uh_prove_small(map, lower));
         } else if (layer->kind == UH_CONV) {
             bound = fmin(bound, uh_prove_conv(map, lower));
