@@ -19,7 +19,7 @@
 enum {
     RUNS = 6,  /* of Lanczos for A, at most */
     EACH = 5,  /* of their vectors that are used */
-    LONG = 80, /* their steps, at most */
+    LONG = 200, /* their steps, at most */
     MOST = 40, /* negative directions, at most */
     HANDS = RUNS * EACH + MOST,
     KEPT = UH_SEEK_KEPT
@@ -54,7 +54,7 @@ struct seek {
     double best;              /* square of the norm, so far */
     size_t found;
     double *near[RUNS * EACH]; /* Ritz vectors, from the top, (map's in) */
-    size_t hands, used;        /* used: runs whose vectors are among them */
+    size_t hands;
     struct hand hand[HANDS];
     size_t ns, nl; /* entries of fields */
     size_t *edge, edges, *reach, reached;
@@ -92,7 +92,7 @@ static double by_gains(const double value[], size_t steps)
     return rate < 1 ? last * rate / (1 - rate) / value[steps - 1] : 1;
 }
 
-/* One step of some runs, until little is to come. */
+/* Steps of some runs, until little is to come. */
 static void go_on(struct seek *q, size_t first, size_t count, double goal)
 {
     struct uh_arena *scratch = uh_pool_scratch(q->t->pool);
@@ -513,15 +513,13 @@ static double solve(const struct seek *q, const struct uh_torus_proof *proof)
 
 /* Pair number i of the proof, from the hands. */
 static void combine_hands(const struct seek *q, const double *by, size_t column,
-                          double value, struct uh_torus_proof *proof,
-                          double **v, double **p)
+                          double value, double **v, double **p)
 {
     const struct uh_torus *t = q->t;
     const size_t size = t->conv.groups * t->freqs * 2 * q->s->n;
     struct uh_arena *scratch = uh_pool_scratch(t->pool);
     const struct uh_mark mark = uh_arena_open(scratch);
     double *sum = uh_arena_alloc(scratch, size, sizeof *sum);
-    (void)proof;
     *v = uh_arena_alloc_raw(q->s->own, q->ns, sizeof(double));
     *p = uh_arena_alloc(q->s->own, q->nl, sizeof(double));
     for (size_t j = 0; j < q->hands; j++) {
@@ -565,7 +563,7 @@ static size_t make_pairs(const struct seek *q, struct uh_torus_proof *proof)
             return i;
         }
         form[low * n + low] = 1;
-        combine_hands(q, by, low, value, proof, &v[i], &p[i]);
+        combine_hands(q, by, low, value, &v[i], &p[i]);
     }
     return proof->count;
 }
