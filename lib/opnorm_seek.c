@@ -17,10 +17,10 @@
 #include <string.h>
 
 enum {
-    RUNS = 6,  /* of Lanczos for A, at most */
-    EACH = 5,  /* of their vectors that are used */
+    RUNS = 6,   /* of Lanczos for A, at most */
+    EACH = 5,   /* of their vectors that are used */
     LONG = 200, /* their steps, at most */
-    MOST = 40, /* negative directions, at most */
+    MOST = 40,  /* negative directions, at most */
     HANDS = RUNS * EACH + MOST,
     KEPT = UH_SEEK_KEPT
 };

@@ -636,10 +636,10 @@ static void false_certificates_are_refused(void **state)
     struct state *s = *state;
     struct uh_net net = made(s, "input 8 12 12; conv 10 3 3 pad=1", "forged");
     const struct uh_layer *layer = &net.layer[0];
-    const struct uh_opnorm_options options = {
-        .stream = "forged",
-        .bounds = UH_OPNORM_LOWER | UH_OPNORM_UPPER,
-        .drawn = 1};
+    const struct uh_opnorm_options options = {.stream = "forged",
+                                              .bounds = UH_OPNORM_LOWER |
+                                                        UH_OPNORM_UPPER,
+                                              .drawn = 1};
     const struct uh_opnorm norm =
         uh_opnorm_layer(layer, NULL, &options, s->pool, s->arena);
     struct uh_error error;
