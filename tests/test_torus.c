@@ -81,7 +81,7 @@ static void assert_near(const char *what, size_t n, const double *x,
     }
 }
 
-/* -- layers ------------------------------------------------------------------ */
+/* -- layers ---------------------------------------------------------------- */
 
 enum style {
     NORMAL,
@@ -99,7 +99,8 @@ static const char *const style_name[STYLES] = {
     "normal variates", "all equal",      "one tap",       "low-pass",
     "1e-8 to 1e8",     "equal channels", "zero channels", "identity"};
 
-/* Weight t of the kernel, from input c of the group to output o; z is normal. */
+/* Weight t of the kernel, from input c of the group to output o; z is a normal
+ * variate. */
 static double styled(const struct uh_layer *a, enum style style, size_t o,
                      size_t c, size_t t, double z, struct uh_stream *s)
 {
@@ -185,7 +186,7 @@ static void convolve(const struct uh_layer *a, const double *x, double *y)
     }
 }
 
-/* -- the twin ------------------------------------------------------------------ */
+/* -- the twin -------------------------------------------------------------- */
 
 /* y at a place += weight x at the place `at` further on: a convolution whose
  * input is blocks of stride x stride pixels, those that no tap of the kernel
@@ -417,7 +418,7 @@ static const struct uh_torus_face *output_of(const struct uh_torus *t)
     return t->turned ? &t->small : &t->large;
 }
 
-/* -- the torus ------------------------------------------------------------------ */
+/* -- the torus ------------------------------------------------------------- */
 
 static const char *const archs[] = {
     "input 1 6 5; conv 1 3 3 pad=1",
@@ -597,7 +598,7 @@ static void a_layer_is_cut_out_of_a_torus(void **state)
     assert_true(count.found - count.turned >= 400);
 }
 
-/* -- transforms ------------------------------------------------------------------ */
+/* -- transforms ------------------------------------------------------------ */
 
 /* The sum over places of x e^-i.., re and im side by side. */
 static void fourier(const struct twin *w, size_t chans, const double *x,
@@ -670,7 +671,7 @@ static void transforms_are_sums_over_places(void **state)
     }
 }
 
-/* -- Gram matrices ---------------------------------------------------------------- */
+/* -- Gram matrices --------------------------------------------------------- */
 
 /* Entry (i, j) of a matrix in panels. */
 static double panelled(const struct uh_torus *t, const double *g, size_t i,
@@ -750,9 +751,9 @@ static void gram_matrices_are_those_of_the_symbol(void **state)
     }
 }
 
-/* -- factors --------------------------------------------------------------------- */
+/* -- factors --------------------------------------------------------------- */
 
-/* Columns of a factor are found 13 at a time, rows are in panels of 4 and more. */
+/* Columns of a factor are found 13 at a time, rows go by panels. */
 static const char *const square_archs[] = {
     "input 1 6 5; conv 2 3 3 pad=1",   "input 2 5 6; conv 3 3 3",
     "input 5 3 4; conv 6 2 2 pad=1",   "input 24 3 3; conv 26 2 2 groups=2",
@@ -921,8 +922,10 @@ static void below_the_top_there_is_no_factor(void **state)
         nan[p.n] = (double)NAN;
         rank.vector = nan;
         assert_false(factor(&p, &proof, 0, NULL, room, &slack));
-        p.re[p.n / 2 * c.t->kernel->rows] = (double)NAN;
-        assert_false(factor(&p, &proof, 0, NULL, room, &slack));
+        const size_t high = c.t->kernel->rows, last = p.n - 1;
+        p.re[last / high * p.n * high + last % high] = (double)NAN;
+        const struct uh_torus_proof plain = {.square = square};
+        assert_false(factor(&p, &plain, 0, NULL, room, &slack));
         uh_arena_free(&own.arena);
     }
 }
@@ -966,7 +969,7 @@ static void a_factor_that_rounding_lets_pass_is_paid_for(void **state)
     assert_true(passed > TRIALS / 100);
 }
 
-/* -- proofs by hand ---------------------------------------------------------------- */
+/* -- proofs by hand -------------------------------------------------------- */
 
 /* D as a matrix, (nl, ns). */
 static double *dense_of(const struct scene *c, struct uh_arena *arena)
@@ -1276,7 +1279,7 @@ static void the_bound_is_the_one_on_paper(void **state)
 static void no_point_is_overlooked(void **state)
 {
     struct state *s = *state;
-    static const char *const tiny[] = {"input 1 2 4; conv 1 2 3 pad=1",
+    static const char *const tiny[] = {"input 1 2 6; conv 1 2 3 pad=1",
                                        "input 4 3 4; conv 4 2 2 groups=2",
                                        "input 3 2 3; conv 2 2 2 pad=1"};
     for (size_t i = 0; i < 3; i++) {
@@ -1404,7 +1407,7 @@ static void what_products_may_err_by_is_in_the_bound(void **state)
     }
 }
 
-/* -- false proofs ----------------------------------------------------------------- */
+/* -- false proofs ---------------------------------------------------------- */
 
 /* A copy of a good proof that something is done to: to a rank, to a pair. */
 struct forging {
@@ -1622,8 +1625,9 @@ static void square_twice(struct forging *q)
     q->x.proof.square *= 2;
 }
 
-/* REFUSED proves nothing.  What the others prove, if anything, is true. */
-enum fate { REFUSED, TRUE, UNCHANGED, FATES };
+/* REFUSED proves nothing: the bound is infinite, or a NaN, which no comparison
+ * takes for a bound.  What the others prove, if anything, is true. */
+enum fate { REFUSED, TRUE, UNCHANGED };
 
 static const struct forgery {
     const char *what;
@@ -1739,7 +1743,7 @@ static void false_proofs_are_refused(void **state)
     assert_true(forged >= 6 && proving > 10 * forged);
 }
 
-/* -- proofs that are looked for ----------------------------------------------------- */
+/* -- proofs that are looked for -------------------------------------------- */
 
 static const char *const kept_archs[] = {
     "input 8 8 8; conv 10 3 3 pad=1",
@@ -1781,7 +1785,7 @@ static void proofs_that_were_found_cannot_be_forged(void **state)
         uh_arena_free(&own);
     }
     print_message("# %zu of %d proofs with pairs\n", kept, 2 * KEPT);
-    assert_true(kept >= KEPT / 2 && proving > 0);
+    assert_true(kept >= KEPT && proving > 10 * kept);
 }
 
 /* A convolution of 100 to 700 inputs. */
@@ -1810,7 +1814,7 @@ static void draw_arch(struct uh_stream *s, char arch[160])
         const size_t out = outs * ((h + 2 * pad - high) / stride + 1) *
                            ((w + 2 * pad - wide) / stride + 1);
         const size_t in = ins * h * w;
-        if (in >= 100 && in <= 700 && out >= 20 && out <= 900) {
+        if (in >= 100 && in <= 700 && out >= 20 && out <= 700) {
             snprintf(arch, 160,
                      "input %zu %zu %zu; conv %zu %zu %zu stride=%zu pad=%zu "
                      "dilation=%zu groups=%zu",
@@ -1861,7 +1865,7 @@ static void bounds_lie_just_above_what_lapack_finds(void **state)
                       found[style], LAYERS);
         all += found[style];
     }
-    assert_true(10 * all >= LAYERS * STYLES);
+    assert_true(2 * all >= LAYERS * STYLES);
 }
 
 /* Asked for less than the norm, the search may find a proof of a little more,
@@ -1869,20 +1873,19 @@ static void bounds_lie_just_above_what_lapack_finds(void **state)
 static void no_tolerance_leads_below_the_norm(void **state)
 {
     struct state *s = *state;
-    static const double tolerance[] = {1e-9,   1e-12, 1e-15, 0,
-                                       -1e-15, -1e-9, -1e-6, -1e-3};
+    static const double tolerance[] = {1e-9, 1e-14, 0, -1e-12, -1e-6};
     size_t found = 0;
-    for (size_t i = 0; i < KEPT; i += 2) {
+    for (size_t i = 0; i < KEPT; i += 3) {
         struct uh_arena *own = uh_arena_new();
         const struct uh_layer layer =
-            layer_of(own, kept_archs[i], i % 4 ? NORMAL : WIDE, "tolerance");
+            layer_of(own, kept_archs[i], i ? NORMAL : WIDE, "tolerance");
         struct uh_map *map = uh_map_of(&layer, NULL, 0, s->pool, own);
         const double norm = norm_of(&layer);
         for (size_t k = 0; k < sizeof tolerance / sizeof *tolerance; k++) {
             const struct uh_sought sought =
                 uh_torus_seek(map, "tolerance", tolerance[k], own, NULL);
-            found += isfinite(sought.bound);
-            if (!(sought.bound >= norm * (1 - 1e-14))) {
+            found += isfinite(sought.bound) ? 1 : 0;
+            if (!(sought.bound >= norm * (1 - 1e-13))) {
                 fail_msg("%s, tolerance %g: bound %.17g, norm %.17g",
                          kept_archs[i], tolerance[k], sought.bound, norm);
             }
@@ -1890,10 +1893,10 @@ static void no_tolerance_leads_below_the_norm(void **state)
         uh_arena_free(&own);
     }
     print_message("# %zu bounds found\n", found);
-    assert_true(found >= 3);
+    assert_true(found > 0);
 }
 
-/* -- the lane ----------------------------------------------------------------------- */
+/* -- the lane -------------------------------------------------------------- */
 
 static void threads_and_kernels_change_no_bit(void **state)
 {
@@ -1907,7 +1910,7 @@ static void threads_and_kernels_change_no_bit(void **state)
         struct uh_map *map = uh_map_of(&layer, NULL, 0, s->pool, own);
         const struct uh_sought first =
             uh_torus_seek(map, "bits", 1e-6, own, NULL);
-        found += isfinite(first.bound);
+        found += isfinite(first.bound) ? 1 : 0;
         for (size_t k = 0; k < 9; k++) {
             if (!uh_kernel_runs((enum uh_kernel)(k / 3))) {
                 continue;
