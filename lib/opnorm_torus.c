@@ -919,7 +919,8 @@ double uh_torus_check(const struct uh_torus *t,
         nearest = fmin(nearest, -diagonal - row * (1 + 1e-9));
     }
     uh_arena_free(&own);
-    if (!(nearest > 0)) {
+    /* what underflowed would be missing */
+    if (!(nearest > 0x1p-600) || !isfinite(apart)) {
         return (double)INFINITY;
     }
     const double bound = square + (count ? apart / nearest * (1 + 1e-9) : 0);
