@@ -230,15 +230,6 @@ static double each_of(double failure, size_t runs)
     return runs == 2 ? sqrt(failure) * (1 - 4 * UH_UNIT) : failure;
 }
 
-/* |A x|^2 / |x|^2 */
-static double gain_square(const struct uh_krylov *r, const double *x)
-{
-    uh_map_apply(r->map, x, r->y);
-    const double from = uh_opnorm_length(r->kernel, r->dim, x);
-    const double to = uh_opnorm_length(r->kernel, uh_map_out(r->map), r->y);
-    return from > 0 ? to / from * (to / from) : 0;
-}
-
 /* Takes note of the newest round's top.  What a vector gains is measured: the
  * Ritz value of a run whose vectors are orthogonal no longer may be anything. */
 static void note_top(struct search *q)
@@ -251,7 +242,7 @@ static void note_top(struct search *q)
             uh_krylov_vectors(r, 1, &value, s,
                               uh_pool_scratch(uh_map_pool(r->map)));
             uh_krylov_combine(r, s);
-            const double found = gain_square(r, r->w);
+            const double found = uh_map_gain_square(r->map, r->w, r->y);
             if (found > q->best || !q->vector) {
                 q->vector =
                     uh_arena_alloc_raw(q->arena, r->dim, sizeof *q->vector);

@@ -279,14 +279,20 @@ double uh_opnorm_chain(size_t depth)
     return uh_opnorm_gamma((double)(block + depth / UH_OPNORM_DEPTH + 2));
 }
 
-double uh_opnorm_length(const struct uh_opnorm_kernel *kernel, size_t n,
-                        const double *x)
+double uh_opnorm_dot(const struct uh_opnorm_kernel *kernel, size_t n,
+                     const double *x, const double *y)
 {
     double sum = 0;
     for (size_t i = 0; i < n; i += SEGMENT) {
-        sum += kernel->dot(n - i < SEGMENT ? n - i : SEGMENT, x + i, x + i);
+        sum += kernel->dot(n - i < SEGMENT ? n - i : SEGMENT, x + i, y + i);
     }
-    return sqrt(sum);
+    return sum;
+}
+
+double uh_opnorm_length(const struct uh_opnorm_kernel *kernel, size_t n,
+                        const double *x)
+{
+    return sqrt(uh_opnorm_dot(kernel, n, x, x));
 }
 
 double uh_opnorm_length_error(size_t n)

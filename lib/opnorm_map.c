@@ -733,6 +733,14 @@ void uh_map_grams(const struct uh_map *m, size_t count, const double *const x[],
     }
 }
 
+double uh_map_gain_square(const struct uh_map *m, const double *x, double *y)
+{
+    uh_map_apply(m, x, y);
+    const double from = uh_opnorm_length(m->kernel, m->in, x);
+    const double to = uh_opnorm_length(m->kernel, m->out, y);
+    return from > 0 ? to / from * (to / from) : 0;
+}
+
 void uh_map_gram(const struct uh_map *m, const double *x, double *y, double *z)
 {
     uh_map_grams(m, 1, &x, &y, &z);

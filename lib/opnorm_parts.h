@@ -76,7 +76,11 @@ double uh_opnorm_gamma(double k);
 
 /* -- vectors ----------------------------------------------------------------- */
 
-/* Sum of squares, segment by segment; its relative error, and the norm's, is
+/* x . y of any length, segment by segment. */
+double uh_opnorm_dot(const struct uh_opnorm_kernel *kernel, size_t n,
+                     const double *x, const double *y);
+
+/* Root of the sum of squares; the sum's relative error, and the root's, is
  * at most uh_opnorm_length_error(n). */
 double uh_opnorm_length(const struct uh_opnorm_kernel *kernel, size_t n,
                         const double *x);
@@ -106,6 +110,9 @@ double uh_map_simple(const struct uh_map *map);
 
 /* y = A x; |error| <= uh_map_error * absolute * |x|. */
 void uh_map_apply(const struct uh_map *map, const double *x, double *y);
+
+/* |A x|^2 / |x|^2, rounded anyhow; y is room for A x. */
+double uh_map_gain_square(const struct uh_map *map, const double *x, double *y);
 
 /* z = A'A x; |error| <= uh_map_gram_error * absolute * |A| * |x|; y is room
  * for A x.  Of several vectors at once: the same bits. */
@@ -226,8 +233,13 @@ size_t uh_torus_gram_size(const struct uh_torus *torus);
 void uh_torus_grams_at(const struct uh_torus *torus, size_t group, size_t f,
                        size_t count, double *re, double *im);
 
-/* How many frequencies are best done together. */
-size_t uh_torus_batch(const struct uh_torus *torus);
+/* Calls at(context, ...) for each frequency of each group, with its matrix.
+ * Frequencies are done side by side. */
+typedef void uh_torus_point(const void *context, size_t group, size_t f,
+                            const double *re, const double *im,
+                            struct uh_pool *serial);
+void uh_torus_each_point(const struct uh_torus *torus, uh_torus_point *at,
+                         const void *context);
 
 /* y = D x (side to) or D'x (side from) at the places of the list, everywhere
  * where it is NULL; other places are left alone. */
@@ -244,6 +256,9 @@ void uh_torus_transform(const struct uh_torus *torus, size_t chans,
                         const double *x, double *hat);
 void uh_torus_back(const struct uh_torus *torus, size_t chans,
                    const double *hat, double *x);
+
+/* A place of an axis, and another one that far from it, at most once around. */
+size_t uh_torus_wound(size_t at, ptrdiff_t by, size_t size);
 
 /* Keeps of a field what is inside the layer (keep 1), or outside (0). */
 void uh_torus_cut(const struct uh_torus *torus,
@@ -287,6 +302,11 @@ void uh_torus_solve_forth(const struct uh_torus *torus, size_t right,
                           const double *room, double *x);
 void uh_torus_solve_back(const struct uh_torus *torus, size_t right,
                          const double *room, double *x);
+
+/* The square that is certain, tau^2 and the largest of the points' slacks. */
+double uh_torus_certain(const struct uh_torus *torus,
+                        const struct uh_torus_proof *proof,
+                        const double *slack);
 
 /* The bound of the norm that the proof proves, or INFINITY.  certain: the
  * square that all points' factors give, if the caller has it; else 0. */

@@ -405,11 +405,7 @@ static double estimate(const struct torus *t, const double *r,
             t->kernel->subtract(q, -u[i] / size, r + i * q, v);
         }
         for (size_t i = 0; i < n; i++) {
-            u[i] = 0;
-            for (size_t p = 0; p < q; p += UH_OPNORM_SEGMENT) {
-                u[i] += t->kernel->dot(least(UH_OPNORM_SEGMENT, q - p),
-                                       r + i * q + p, v + p);
-            }
+            u[i] = uh_opnorm_dot(t->kernel, q, r + i * q, v);
         }
         const double power = uh_opnorm_length(t->kernel, q, v);
         value = fmax(value, power * power);

@@ -34,11 +34,6 @@ static size_t least(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-static size_t parts_of(size_t whole, size_t part)
-{
-    return (whole + part - 1) / part;
-}
-
 /* A pair that may become one of the proof's: p and q - D'p, and what is solved
  * for; transforms. */
 struct hand {
@@ -159,33 +154,24 @@ static void collect(struct seek *q, struct joined *all)
     }
 }
 
-/* |A x|^2 / |x|^2 */
-static double gain_square(const struct seek *q, const double *x)
+/* The products may have been rough: which of the first is the best is
+ * measured. */
+static void take_best(struct seek *q, const double value[])
 {
     const struct uh_map *map = q->t->map;
     struct uh_arena *scratch = uh_pool_scratch(q->t->pool);
     const struct uh_mark mark = uh_arena_open(scratch);
     double *y = uh_arena_alloc_raw(scratch, uh_map_out(map), sizeof *y);
-    uh_map_apply(map, x, y);
-    const double from = uh_opnorm_length(q->t->kernel, uh_map_in(map), x);
-    const double to = uh_opnorm_length(q->t->kernel, uh_map_out(map), y);
-    uh_arena_release(scratch, mark);
-    return from > 0 ? to / from * (to / from) : 0;
-}
-
-/* The products may have been rough: which of the first is the best is
- * measured. */
-static void take_best(struct seek *q, const double value[])
-{
     size_t best = 0;
     q->best = 0;
     for (size_t i = 0; i < q->found && value[i] > value[0] * (1 - rough); i++) {
-        const double at = gain_square(q, q->near[i]);
+        const double at = uh_map_gain_square(map, q->near[i], y);
         if (at > q->best) {
             q->best = at;
             best = i;
         }
     }
+    uh_arena_release(scratch, mark);
     double *top = q->near[best];
     q->near[best] = q->near[0];
     q->near[0] = top;
@@ -202,9 +188,12 @@ static void join(struct seek *q)
     double *o = uh_arena_alloc(own, 2 * n * n, sizeof *o), *h = o + n * n;
     for (size_t i = 0; i < n; i++) {
         for (size_t j = 0; j <= i; j++) {
-            const double both = uh_seek_dot(q->s, dim, all.y[i], all.y[j]);
-            const double ij = uh_seek_dot(q->s, dim, all.y[i], all.last[j]);
-            const double ji = uh_seek_dot(q->s, dim, all.y[j], all.last[i]);
+            const double both =
+                uh_opnorm_dot(q->t->kernel, dim, all.y[i], all.y[j]);
+            const double ij =
+                uh_opnorm_dot(q->t->kernel, dim, all.y[i], all.last[j]);
+            const double ji =
+                uh_opnorm_dot(q->t->kernel, dim, all.y[j], all.last[i]);
             o[i * n + j] = o[j * n + i] = both;
             h[i * n + j] = h[j * n + i] =
                 (all.theta[i] + all.theta[j]) / 2 * both +
@@ -257,14 +246,14 @@ static void unrank(const struct solving *c, size_t first, size_t ranks,
         for (size_t j = 0; j <= i; j++) {
             a[i * k + j] = a[j * k + i] =
                 (i == j ? 1 / c->proof->square : 0) -
-                uh_seek_dot(q, n, v + i * n, kv + j * n);
+                uh_opnorm_dot(q->torus->kernel, n, v + i * n, kv + j * n);
         }
     }
     uh_eigen_symmetric(k, a, by);
     for (size_t r = 0; r < c->count; r++) {
         memset(e, 0, k * sizeof *e);
         for (size_t i = 0; i < k; i++) {
-            d[i] = uh_seek_dot(q, n, v + i * n, x[r]);
+            d[i] = uh_opnorm_dot(q->torus->kernel, n, v + i * n, x[r]);
         }
         for (size_t l = 0; l < k; l++) {
             double part = 0;
@@ -281,41 +270,31 @@ static void unrank(const struct solving *c, size_t first, size_t ranks,
     }
 }
 
-static void solve_cell(void *context, size_t index, struct uh_pool *serial)
+static void solve_at(const void *context, size_t group, size_t f,
+                     const double *re, const double *im, struct uh_pool *serial)
 {
     const struct solving *c = context;
-    const struct seek *q = c->q;
-    const struct uh_torus *t = q->t;
+    const struct uh_torus *t = c->q->t;
     struct uh_arena *scratch = uh_pool_scratch(serial);
-    const size_t batches = parts_of(t->freqs, q->s->batch);
-    const size_t group = index / batches, size = uh_torus_gram_size(t);
-    const size_t f0 = index % batches * q->s->batch;
-    const size_t f1 = least(f0 + q->s->batch, t->freqs);
-    double *re =
-        uh_arena_alloc_raw(scratch, 2 * q->s->batch * size, sizeof *re);
-    double *im = re + q->s->batch * size, *x[HANDS];
+    const size_t at = group * t->freqs + f;
+    double *x[HANDS];
     double *room = uh_arena_alloc_raw(
         scratch, uh_torus_factor_room(t, c->count), sizeof *room);
-    uh_torus_grams_at(t, group, f0, f1 - f0, re, im);
-    for (size_t f = f0; f < f1; f++) {
-        const size_t at = group * t->freqs + f;
-        for (size_t r = 0; r < c->count; r++) {
-            x[r] = q->hand[r].v + at * 2 * q->s->n;
-        }
-        if (!uh_torus_factor(t, c->proof, group, f, re + (f - f0) * size,
-                             im + (f - f0) * size, c->count, x, serial, room,
-                             &c->slack[at])) {
-            c->slack[at] = (double)INFINITY;
-            continue;
-        }
-        for (size_t r = 0; r < c->count; r++) {
-            uh_torus_solve_back(t, c->count, room, x[r]);
-        }
-        size_t first = 0;
-        const size_t ranks = uh_torus_ranks(c->proof, group, f, &first);
-        if (ranks) {
-            unrank(c, first, ranks, room, x, scratch);
-        }
+    for (size_t r = 0; r < c->count; r++) {
+        x[r] = c->q->hand[r].v + at * 2 * c->q->s->n;
+    }
+    if (!uh_torus_factor(t, c->proof, group, f, re, im, c->count, x, serial,
+                         room, &c->slack[at])) {
+        c->slack[at] = (double)INFINITY;
+        return;
+    }
+    for (size_t r = 0; r < c->count; r++) {
+        uh_torus_solve_back(t, c->count, room, x[r]);
+    }
+    size_t first = 0;
+    const size_t ranks = uh_torus_ranks(c->proof, group, f, &first);
+    if (ranks) {
+        unrank(c, first, ranks, room, x, scratch);
     }
 }
 
@@ -328,18 +307,17 @@ static size_t *outside_list(const struct uh_torus *t,
     unsigned char *mark = uh_arena_alloc(arena, t->places, 1);
     size_t *list = uh_arena_alloc(arena, t->places, sizeof *list);
     const ptrdiff_t sign = t->to->back ? -1 : 1;
-    const ptrdiff_t h = (ptrdiff_t)t->size[0], w = (ptrdiff_t)t->size[1];
     for (size_t i = 0; i < t->places; i++) {
         if (!memchr(face->inside + i * face->blocks, 0, face->blocks)) {
             continue;
         }
         mark[i] |= !reach;
         for (size_t tap = 0; reach && tap < t->conv.taps; tap++) {
-            const ptrdiff_t y =
-                (ptrdiff_t)(i / t->size[1]) + sign * t->conv.tap[tap][0] + h;
-            const ptrdiff_t x =
-                (ptrdiff_t)(i % t->size[1]) + sign * t->conv.tap[tap][1] + w;
-            mark[y % h * w + x % w] = 1;
+            const size_t y = uh_torus_wound(
+                i / t->size[1], sign * t->conv.tap[tap][0], t->size[0]);
+            const size_t x = uh_torus_wound(
+                i % t->size[1], sign * t->conv.tap[tap][1], t->size[1]);
+            mark[y * t->size[1] + x] = 1;
         }
     }
     *count = 0;
@@ -458,9 +436,9 @@ static double hat_dot(const struct seek *q, const double *x, const double *y)
     const struct uh_torus *t = q->t;
     double sum = 0;
     for (size_t i = 0; i < t->conv.groups * t->freqs; i++) {
-        sum += t->freq[i % t->freqs].weight * uh_seek_dot(q->s, 2 * q->s->n,
-                                                          x + i * 2 * q->s->n,
-                                                          y + i * 2 * q->s->n);
+        sum += t->freq[i % t->freqs].weight *
+               uh_opnorm_dot(q->t->kernel, 2 * q->s->n, x + i * 2 * q->s->n,
+                             y + i * 2 * q->s->n);
     }
     return sum / (double)t->places;
 }
@@ -500,15 +478,10 @@ static double solve(const struct seek *q, const struct uh_torus_proof *proof)
         memcpy(q->hand[i].v, q->hand[i].hat,
                cells * 2 * q->s->n * sizeof(double));
     }
-    struct solving c = {q, proof, q->hands,
-                        uh_arena_alloc(q->s->own, cells, sizeof(double))};
-    uh_cells(t->pool, t->conv.groups * parts_of(t->freqs, q->s->batch),
-             solve_cell, &c);
-    double slack = 0;
-    for (size_t i = 0; i < cells; i++) {
-        slack = fmax(slack, c.slack[i]);
-    }
-    return proof->square + slack * (1 + 4 * UH_UNIT);
+    const struct solving c = {q, proof, q->hands,
+                              uh_arena_alloc(q->s->own, cells, sizeof(double))};
+    uh_torus_each_point(t, solve_at, &c);
+    return uh_torus_certain(t, proof, c.slack);
 }
 
 /* Pair number i of the proof, from the hands. */
@@ -542,7 +515,7 @@ static size_t make_pairs(const struct seek *q, struct uh_torus_proof *proof)
         for (size_t j = 0; j <= i; j++) {
             const struct hand *a = &q->hand[i], *b = &q->hand[j];
             form[i * n + j] = form[j * n + i] =
-                uh_seek_dot(q->s, q->nl, a->p, b->p) +
+                uh_opnorm_dot(q->t->kernel, q->nl, a->p, b->p) +
                 (hat_dot(q, a->v, b->hat) + hat_dot(q, b->v, a->hat)) / 2;
         }
     }
@@ -702,7 +675,6 @@ struct uh_sought uh_torus_seek(struct uh_map *map, const char *stream,
     if (s.torus) {
         s.n = s.torus->from->rows;
         s.m = s.torus->to->rows;
-        s.batch = uh_torus_batch(s.torus);
         uh_torus_grams(s.torus, s.own);
         uh_seek_points(&s);
         uh_seek_start(&s);

@@ -26,7 +26,6 @@ struct uh_seek {
     double tolerance;
     int rough;      /* products may be in float32 */
     size_t n, m;    /* channels of the small side, the large side */
-    size_t batch;   /* frequencies done together */
     double *value;  /* (groups, freqs, KEPT), 0: none */
     double *vector; /* (groups, freqs, KEPT, 2, n) */
     size_t starts;
@@ -46,10 +45,6 @@ void uh_seek_start(struct uh_seek *seek);
 /* (count, 2, m): D applied to pairs, which go by group. */
 double *uh_seek_images(const struct uh_seek *seek, size_t count,
                        const struct uh_seek_pair pair[]);
-
-/* x . y */
-double uh_seek_dot(const struct uh_seek *seek, size_t n, const double *x,
-                   const double *y);
 
 /* Rayleigh and Ritz: h of so many vectors whose inner products are o.  Values
  * descending, the coordinates of each vector in a row of `by`, (n, n); how many:

@@ -39,12 +39,6 @@ static size_t parts_of(size_t whole, size_t part)
     return (whole + part - 1) / part;
 }
 
-static size_t wound(size_t at, ptrdiff_t by, size_t size)
-{
-    const ptrdiff_t n = (ptrdiff_t)size, to = (ptrdiff_t)at + by;
-    return (size_t)(to < 0 ? to + n : to >= n ? to - n : to);
-}
-
 /* A start while it is made. */
 struct start {
     struct uh_seek *s;
@@ -56,17 +50,6 @@ struct start {
     const float *inner, *outer; /* (dims, dims): of fields, of their images */
     double *coordinate;         /* (starts, dims) */
 };
-
-double uh_seek_dot(const struct uh_seek *q, size_t n, const double *x,
-                   const double *y)
-{
-    double sum = 0;
-    for (size_t p = 0; p < n; p += UH_OPNORM_SEGMENT) {
-        sum += q->torus->kernel->dot(least(UH_OPNORM_SEGMENT, n - p), x + p,
-                                     y + p);
-    }
-    return sum;
-}
 
 /* -- points -------------------------------------------------------------------- */
 
@@ -106,8 +89,9 @@ static void clear(const struct uh_seek *q, const double *v, double *w)
 {
     const size_t n = q->n;
     const struct uh_opnorm_kernel *k = q->torus->kernel;
-    const double c = uh_seek_dot(q, 2 * n, v, w);
-    const double s = uh_seek_dot(q, n, v, w + n) - uh_seek_dot(q, n, v + n, w);
+    const double c = uh_opnorm_dot(q->torus->kernel, 2 * n, v, w);
+    const double s = uh_opnorm_dot(q->torus->kernel, n, v, w + n) -
+                     uh_opnorm_dot(q->torus->kernel, n, v + n, w);
     k->subtract(2 * n, c, v, w);
     k->subtract(n, -s, v + n, w);
     k->subtract(n, s, v, w + n);
@@ -115,7 +99,7 @@ static void clear(const struct uh_seek *q, const double *v, double *w)
 
 static int scaled(const struct uh_seek *q, double *w, double *size)
 {
-    *size = sqrt(uh_seek_dot(q, 2 * q->n, w, w));
+    *size = sqrt(uh_opnorm_dot(q->torus->kernel, 2 * q->n, w, w));
     if (!(*size > 0x1p-400)) {
         return 0;
     }
@@ -151,7 +135,7 @@ static void krylov_at(const struct uh_seek *q, size_t index, size_t steps,
         const double *v = basis + r.steps * 2 * n;
         double *w = basis + (r.steps + 1) * 2 * n;
         matvec(q, re, im, v, w, room);
-        alpha[r.steps] = uh_seek_dot(q, 2 * n, v, w);
+        alpha[r.steps] = uh_opnorm_dot(q->torus->kernel, 2 * n, v, w);
         for (size_t i = 0; i <= r.steps; i++) {
             clear(q, basis + i * 2 * n, w);
         }
@@ -174,35 +158,22 @@ static void krylov_at(const struct uh_seek *q, size_t index, size_t steps,
     }
 }
 
-static void krylov_cell(void *context, size_t index, struct uh_pool *serial)
+static void vectors_at(const void *context, size_t group, size_t f,
+                       const double *re, const double *im,
+                       struct uh_pool *serial)
 {
     const struct uh_seek *q = context;
-    const struct uh_torus *t = q->torus;
-    struct uh_arena *scratch = uh_pool_scratch(serial);
-    const size_t batches = parts_of(t->freqs, q->batch);
-    const size_t group = index / batches, size = uh_torus_gram_size(t);
-    const size_t f0 = index % batches * q->batch;
-    const size_t f1 = least(f0 + q->batch, t->freqs);
-    double *re = uh_arena_alloc_raw(scratch, 2 * q->batch * size, sizeof *re);
-    double *im = re + q->batch * size;
-    uh_torus_grams_at(t, group, f0, f1 - f0, re, im);
-    for (size_t f = f0; f < f1; f++) {
-        const struct uh_mark mark = uh_arena_open(scratch);
-        krylov_at(q, group * t->freqs + f, SHORT, re + (f - f0) * size,
-                  im + (f - f0) * size, scratch);
-        uh_arena_release(scratch, mark);
-    }
+    krylov_at(q, group * q->torus->freqs + f, SHORT, re, im,
+              uh_pool_scratch(serial));
 }
 
 void uh_seek_points(struct uh_seek *q)
 {
-    const struct uh_torus *t = q->torus;
-    const size_t points = t->conv.groups * t->freqs;
+    const size_t points = q->torus->conv.groups * q->torus->freqs;
     q->value = uh_arena_alloc(q->own, points * KEPT, sizeof *q->value);
     q->vector =
         uh_arena_alloc_raw(q->own, points * KEPT, 2 * q->n * sizeof(double));
-    uh_cells(t->pool, t->conv.groups * parts_of(t->freqs, q->batch),
-             krylov_cell, q);
+    uh_torus_each_point(q->torus, vectors_at, q);
 }
 
 struct sharpening {
@@ -285,7 +256,10 @@ static void choose_pairs(struct start *q)
     }
 }
 
-/* A column for D: the vector, turned by the phase of each tap. */
+struct strip {
+    size_t j0, j1; /* pairs of one group */
+};
+
 struct imaging {
     const struct uh_seek *q;
     const struct uh_seek_pair *pair;
@@ -293,10 +267,7 @@ struct imaging {
     double *image;
 };
 
-struct strip {
-    size_t j0, j1; /* pairs of one group */
-};
-
+/* A column for D: the vector, turned by the phase of each tap. */
 static void turned_column(const void *context, size_t j, size_t p, size_t k,
                           double *to)
 {
@@ -449,10 +420,10 @@ static double field_product(const struct fields *p, size_t i, size_t j)
     }
     const double *g = p->gram + 2 * a * all + 2 * b;
     const double rr = g[0], ri = g[1], ir = g[all], ii = g[all + 1];
-    const size_t dy = wound(fb->at[0], -(ptrdiff_t)fa->at[0], h);
-    const size_t dx = wound(fb->at[1], -(ptrdiff_t)fa->at[1], w);
-    const size_t ay = wound(fb->at[0], (ptrdiff_t)fa->at[0], h);
-    const size_t ax = wound(fb->at[1], (ptrdiff_t)fa->at[1], w);
+    const size_t dy = uh_torus_wound(fb->at[0], -(ptrdiff_t)fa->at[0], h);
+    const size_t dx = uh_torus_wound(fb->at[1], -(ptrdiff_t)fa->at[1], w);
+    const size_t ay = uh_torus_wound(fb->at[0], (ptrdiff_t)fa->at[0], h);
+    const size_t ax = uh_torus_wound(fb->at[1], (ptrdiff_t)fa->at[1], w);
     const double pr = p->c0[dy] * p->c1[dx] - p->s0[dy] * p->s1[dx];
     const double pi = p->s0[dy] * p->c1[dx] + p->c0[dy] * p->s1[dx];
     const double qr = p->c0[ay] * p->c1[ax] - p->s0[ay] * p->s1[ax];
@@ -646,11 +617,12 @@ static void small_step(const struct start *q, struct small_run *r)
     const double *z = r->z + j * d;
     double *next = r->a + (j + 1) * d;
     memcpy(next, z, d * sizeof *next);
-    r->alpha[j] = uh_seek_dot(q->s, d, r->w + j * d, z);
+    r->alpha[j] = uh_opnorm_dot(q->s->torus->kernel, d, r->w + j * d, z);
     for (int pass = 0; pass < 2; pass++) {
         for (size_t i = 0; i <= j; i++) {
-            k->subtract(d, uh_seek_dot(q->s, d, r->w + i * d, next),
-                        r->a + i * d, next);
+            k->subtract(
+                d, uh_opnorm_dot(q->s->torus->kernel, d, r->w + i * d, next),
+                r->a + i * d, next);
         }
     }
     r->steps++;
@@ -660,7 +632,8 @@ static void small_scale(const struct start *q, struct small_run *r)
 {
     const size_t d = q->dims, j = r->steps;
     double *a = r->a + j * d, *w = r->w + j * d;
-    const double size = sqrt(fmax(0, uh_seek_dot(q->s, d, a, w)));
+    const double size =
+        sqrt(fmax(0, uh_opnorm_dot(q->s->torus->kernel, d, a, w)));
     for (size_t i = 0; i < d; i++) {
         a[i] = size > 0 ? a[i] / size : 0;
         w[i] = size > 0 ? w[i] / size : 0;
@@ -719,9 +692,9 @@ static void solve_small(struct start *q)
     for (size_t i = 0; i < all; i++) {
         for (size_t j = 0; j <= i; j++) {
             o[i * all + j] = o[j * all + i] =
-                uh_seek_dot(q->s, d, a + i * d, w + j * d);
+                uh_opnorm_dot(q->s->torus->kernel, d, a + i * d, w + j * d);
             h[i * all + j] = h[j * all + i] =
-                uh_seek_dot(q->s, d, w + i * d, z + j * d);
+                uh_opnorm_dot(q->s->torus->kernel, d, w + i * d, z + j * d);
         }
     }
     q->s->starts =

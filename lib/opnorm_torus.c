@@ -177,7 +177,7 @@ struct winding {
     double *y;
 };
 
-static size_t wound(size_t at, ptrdiff_t by, size_t size)
+size_t uh_torus_wound(size_t at, ptrdiff_t by, size_t size)
 {
     const ptrdiff_t n = (ptrdiff_t)size, to = (ptrdiff_t)at + by;
     return (size_t)(to < 0 ? to + n : to >= n ? to - n : to);
@@ -194,8 +194,10 @@ static void gather(const void *context, size_t j, size_t p, size_t k,
         const ptrdiff_t *tap = t->conv.tap[p / chans];
         const size_t c = p % chans, n = least(k, chans - c);
         const int sign = q->side->back ? -1 : 1;
-        const size_t y = wound(place / t->size[1], sign * tap[0], t->size[0]);
-        const size_t x = wound(place % t->size[1], sign * tap[1], t->size[1]);
+        const size_t y =
+            uh_torus_wound(place / t->size[1], sign * tap[0], t->size[0]);
+        const size_t x =
+            uh_torus_wound(place % t->size[1], sign * tap[1], t->size[1]);
         memcpy(to, from + (y * t->size[1] + x) * chans + c, n * sizeof *to);
         to += n;
         p += n;
@@ -481,7 +483,7 @@ void uh_torus_grams(struct uh_torus *t, struct uh_arena *arena)
     uh_arena_release(scratch, mark);
     const double absolute = uh_map_absolute(t->map);
     const double lags = (double)t->lags;
-    /* products and sums; angles, their functions, phases: 24 u; the sum of the
+    /* products and sums; angles, their functions, phases: 36 u; the sum of the
      * absolute values of all lags' matrices is at most |(sum |K|)|^2 */
     t->gram_error = (uh_opnorm_chain(t->conv.taps * t->from->chans) +
                      uh_opnorm_gamma(2 * lags + 40)) *
@@ -529,6 +531,42 @@ void uh_torus_grams_at(const struct uh_torus *t, size_t group, size_t f,
                        phase_column, &q, im, size);
 }
 
+struct batches {
+    const struct uh_torus *t;
+    uh_torus_point *at;
+    const void *context;
+    size_t size, count; /* frequencies of a batch, batches of a group */
+};
+
+static void batch_cell(void *context, size_t index, struct uh_pool *serial)
+{
+    const struct batches *b = context;
+    const struct uh_torus *t = b->t;
+    struct uh_arena *scratch = uh_pool_scratch(serial);
+    const size_t group = index / b->count, size = uh_torus_gram_size(t);
+    const size_t f0 = index % b->count * b->size;
+    const size_t f1 = least(f0 + b->size, t->freqs);
+    double *re = uh_arena_alloc_raw(scratch, 2 * b->size * size, sizeof *re);
+    double *im = re + b->size * size;
+    uh_torus_grams_at(t, group, f0, f1 - f0, re, im);
+    for (size_t f = f0; f < f1; f++) {
+        const struct uh_mark mark = uh_arena_open(scratch);
+        b->at(b->context, group, f, re + (f - f0) * size, im + (f - f0) * size,
+              serial);
+        uh_arena_release(scratch, mark);
+    }
+}
+
+void uh_torus_each_point(const struct uh_torus *t, uh_torus_point *at,
+                         const void *context)
+{
+    struct batches b = {t, at, context, 0, 0};
+    b.size = least(parts_of(t->freqs, 4 * uh_pool_threads(t->pool)),
+                   t->kernel->cols);
+    b.count = parts_of(t->freqs, b.size);
+    uh_cells(t->pool, t->conv.groups * b.count, batch_cell, &b);
+}
+
 /* -- the proof ------------------------------------------------------------------------ */
 
 /* Left-looking, a block of columns at a time; rows beyond n are right hand
@@ -536,9 +574,29 @@ void uh_torus_grams_at(const struct uh_torus *t, size_t group, size_t f,
  * their imaginary parts. */
 struct factor {
     const struct uh_torus *t;
-    size_t n, rows, j0, j1;   /* the block */
-    double *packed, *re, *im; /* (rows, n) */
+    size_t n, rows, all;      /* rows, and with those that fill a panel */
+    size_t depth, j0, j1;     /* of packed; the block */
+    double *packed, *re, *im; /* (all, depth), (all, n) both */
 };
+
+static struct factor factor_in(const struct uh_torus *t, size_t right,
+                               const double *room)
+{
+    struct factor f = {.t = t, .n = t->from->rows};
+    f.rows = f.n + right;
+    f.all = parts_of(f.rows, t->kernel->rows) * t->kernel->rows;
+    f.depth = 2 * parts_of(f.n, BLOCK) * BLOCK;
+    f.packed = (double *)(size_t)room;
+    f.re = f.packed + f.all * f.depth;
+    f.im = f.re + f.all * f.depth / 2;
+    return f;
+}
+
+size_t uh_torus_factor_room(const struct uh_torus *t, size_t right)
+{
+    const struct factor f = factor_in(t, right, NULL);
+    return 2 * f.all * f.depth;
+}
 
 static void known_row(const void *context, size_t j, size_t p, size_t k,
                       double *to)
@@ -585,7 +643,6 @@ static void reduce(const struct factor *f, size_t j, size_t at, size_t ldc,
 static int factor_block(struct factor *f, double *c, size_t i0, size_t ldc)
 {
     const size_t high = f->t->kernel->rows, wide = f->j1 - f->j0;
-    const size_t depth = 2 * parts_of(f->n, BLOCK) * BLOCK;
     for (size_t j = 0; j < wide; j++) {
         const size_t at = f->j0 + j - i0;
         reduce(f, j, at, ldc, c);
@@ -613,18 +670,11 @@ static int factor_block(struct factor *f, double *c, size_t i0, size_t ldc)
     for (size_t p = 0; p < 2 * wide; p++) {
         const size_t to = first + (p < wide ? p : BLOCK + p - wide);
         for (size_t i = 0; i < ldc; i += high) {
-            memcpy(f->packed + ((i0 + i) * depth + to * high), c + p * ldc + i,
-                   high * sizeof *c);
+            memcpy(f->packed + ((i0 + i) * f->depth + to * high),
+                   c + p * ldc + i, high * sizeof *c);
         }
     }
     return 1;
-}
-
-size_t uh_torus_factor_room(const struct uh_torus *t, size_t right)
-{
-    const size_t rows =
-        parts_of(t->from->rows + right, t->kernel->rows) * t->kernel->rows;
-    return rows * 4 * parts_of(t->from->rows, BLOCK) * BLOCK;
 }
 
 /* The block's columns of square - G, from row i0, a panel's first, on; 0 beyond
@@ -649,14 +699,11 @@ int uh_torus_factor(const struct uh_torus *t,
                     double *const x[], struct uh_pool *serial, double *room,
                     double *slack)
 {
-    const size_t n = t->from->rows, high = t->kernel->rows;
-    const size_t depth = 2 * parts_of(n, BLOCK) * BLOCK;
-    const size_t panels = parts_of(n + right, high), all = panels * high;
+    struct factor q = factor_in(t, right, room);
+    const size_t n = q.n, high = t->kernel->rows, all = q.all;
     struct uh_arena *scratch = uh_pool_scratch(serial);
     const struct uh_mark mark = uh_arena_open(scratch);
     double *c = uh_arena_alloc_raw(scratch, 2 * BLOCK * all, sizeof *c);
-    struct factor q = {t, n, n + right, 0, 0, room, room + all * depth, NULL};
-    q.im = q.re + all * depth / 2;
     double taken = 0, trace = 0;
     for (size_t j = 0; j < n; j++) {
         trace +=
@@ -693,8 +740,8 @@ int uh_torus_factor(const struct uh_torus *t,
                 }
             }
         }
-        uh_opnorm_multiply(t->kernel, depth, 2 * q.j0, room, i0 / high, panels,
-                           0, 2 * wide, known_row, &q, c, ldc);
+        uh_opnorm_multiply(t->kernel, q.depth, 2 * q.j0, room, i0 / high,
+                           all / high, 0, 2 * wide, known_row, &q, c, ldc);
         done = factor_block(&q, c, i0, ldc);
     }
     uh_arena_release(scratch, mark);
@@ -724,10 +771,9 @@ int uh_torus_factor(const struct uh_torus *t,
 void uh_torus_solve_back(const struct uh_torus *t, size_t right,
                          const double *room, double *x)
 {
-    const size_t n = t->from->rows, high = t->kernel->rows;
-    const size_t depth = 2 * parts_of(n, BLOCK) * BLOCK;
-    const size_t all = parts_of(n + right, high) * high;
-    const double *re = room + all * depth, *im = re + all * depth / 2;
+    const struct factor f = factor_in(t, right, room);
+    const size_t n = f.n;
+    const double *re = f.re, *im = f.im;
     for (size_t i = n; i-- > 0;) {
         const double d = re[i * n + i];
         const double a = x[i] /= d, b = x[n + i] /= d;
@@ -741,14 +787,15 @@ void uh_torus_solve_back(const struct uh_torus *t, size_t right,
 void uh_torus_solve_forth(const struct uh_torus *t, size_t right,
                           const double *room, double *x)
 {
-    const size_t n = t->from->rows, high = t->kernel->rows;
-    const size_t depth = 2 * parts_of(n, BLOCK) * BLOCK;
-    const size_t all = parts_of(n + right, high) * high;
-    const double *re = room + all * depth, *im = re + all * depth / 2;
+    const struct factor f = factor_in(t, right, room);
+    const size_t n = f.n;
+    const double *re = f.re, *im = f.im;
     for (size_t i = 0; i < n; i++) {
         const double *r = re + i * n, *m = im + i * n;
-        x[i] -= t->kernel->dot(i, r, x) - t->kernel->dot(i, m, x + n);
-        x[n + i] -= t->kernel->dot(i, r, x + n) + t->kernel->dot(i, m, x);
+        x[i] -= uh_opnorm_dot(t->kernel, i, r, x) -
+                uh_opnorm_dot(t->kernel, i, m, x + n);
+        x[n + i] -= uh_opnorm_dot(t->kernel, i, r, x + n) +
+                    uh_opnorm_dot(t->kernel, i, m, x);
         x[i] /= r[i];
         x[n + i] /= r[i];
     }
@@ -767,57 +814,47 @@ size_t uh_torus_ranks(const struct uh_torus_proof *proof, size_t group,
     return ranks;
 }
 
-size_t uh_torus_batch(const struct uh_torus *t)
-{
-    const size_t fair = parts_of(t->freqs, 4 * uh_pool_threads(t->pool));
-    return least(fair, t->kernel->cols);
-}
-
-struct points {
+/* The slack of a point, or INFINITY. */
+struct slacks {
     const struct uh_torus *t;
     const struct uh_torus_proof *proof;
-    double *slack; /* (groups, freqs), or INFINITY */
-    size_t batch, batches;
+    double *slack; /* (groups, freqs) */
 };
 
-static void point_cell(void *context, size_t index, struct uh_pool *serial)
+static void slack_at(const void *context, size_t group, size_t f,
+                     const double *re, const double *im, struct uh_pool *serial)
 {
-    const struct points *q = context;
-    const struct uh_torus *t = q->t;
-    struct uh_arena *scratch = uh_pool_scratch(serial);
-    const size_t group = index / q->batches, size = uh_torus_gram_size(t);
-    const size_t f0 = index % q->batches * q->batch;
-    const size_t f1 = least(f0 + q->batch, t->freqs);
-    double *re = uh_arena_alloc_raw(scratch, 2 * q->batch * size, sizeof *re);
-    double *im = re + q->batch * size;
-    double *room =
-        uh_arena_alloc_raw(scratch, uh_torus_factor_room(t, 0), sizeof *room);
-    uh_torus_grams_at(t, group, f0, f1 - f0, re, im);
-    for (size_t f = f0; f < f1; f++) {
-        double *slack = &q->slack[group * t->freqs + f];
-        if (!uh_torus_factor(t, q->proof, group, f, re + (f - f0) * size,
-                             im + (f - f0) * size, 0, NULL, serial, room,
-                             slack)) {
-            *slack = (double)INFINITY;
-        }
+    const struct slacks *q = context;
+    double *room = uh_arena_alloc_raw(
+        uh_pool_scratch(serial), uh_torus_factor_room(q->t, 0), sizeof *room);
+    double *slack = &q->slack[group * q->t->freqs + f];
+    if (!uh_torus_factor(q->t, q->proof, group, f, re, im, 0, NULL, serial,
+                         room, slack)) {
+        *slack = (double)INFINITY;
     }
+}
+
+double uh_torus_certain(const struct uh_torus *t,
+                        const struct uh_torus_proof *proof, const double *slack)
+{
+    double most = 0;
+    for (size_t i = 0; i < t->conv.groups * t->freqs; i++) {
+        most = fmax(most, slack[i]);
+    }
+    return proof->square + most * (1 + 4 * UH_UNIT);
 }
 
 static double certain_square(const struct uh_torus *t,
                              const struct uh_torus_proof *proof)
 {
     struct uh_arena *own = uh_arena_new();
-    const size_t cells = t->conv.groups * t->freqs;
-    struct points q = {t, proof, uh_arena_alloc(own, cells, sizeof *q.slack),
-                       uh_torus_batch(t), 0};
-    q.batches = parts_of(t->freqs, q.batch);
-    uh_cells(t->pool, t->conv.groups * q.batches, point_cell, &q);
-    double most = 0;
-    for (size_t i = 0; i < cells; i++) {
-        most = fmax(most, q.slack[i]);
-    }
+    const struct slacks q = {
+        t, proof,
+        uh_arena_alloc(own, t->conv.groups * t->freqs, sizeof *q.slack)};
+    uh_torus_each_point(t, slack_at, &q);
+    const double certain = uh_torus_certain(t, proof, q.slack);
     uh_arena_free(&own);
-    return proof->square + most * (1 + 4 * UH_UNIT);
+    return certain;
 }
 
 static double length(const struct uh_torus *t, size_t n, const double *x)
@@ -825,22 +862,85 @@ static double length(const struct uh_torus *t, size_t n, const double *x)
     return uh_opnorm_length(t->kernel, n, x) * (1 + uh_opnorm_length_error(n));
 }
 
-static double dot(const struct uh_torus *t, size_t n, const double *x,
-                  const double *y)
+/* A pair of the proof, as it is found to be. */
+struct claimed {
+    const double *v, *p;
+    double *d;               /* D v, computed */
+    double error;            /* of d */
+    double of_v, of_p, of_d; /* lengths, rounded up */
+};
+
+/* P_inside (T v + D'(p - D v)), its length rounded up; INFINITY where p is
+ * not 0 inside.  e, r: room for fields. */
+static double residual(const struct uh_torus *t, double square,
+                       struct claimed *c, double *e, double *r)
 {
-    double sum = 0;
-    for (size_t p = 0; p < n; p += UH_OPNORM_SEGMENT) {
-        sum += t->kernel->dot(least(UH_OPNORM_SEGMENT, n - p), x + p, y + p);
+    const size_t ns = t->conv.groups * t->places * t->from->rows;
+    const size_t nl = t->conv.groups * t->places * t->to->rows;
+    const double absolute = uh_map_absolute(t->map);
+    const double forth = uh_opnorm_chain(t->conv.taps * t->to->chans);
+    const double back = uh_opnorm_chain(t->conv.taps * t->from->chans);
+    memcpy(r, c->p, nl * sizeof *r);
+    uh_torus_cut(t, &t->large, 1, r);
+    if (uh_opnorm_length(t->kernel, nl, r) > 0) {
+        return (double)INFINITY;
     }
-    return sum;
+    uh_torus_apply(t, t->to, NULL, 0, c->v, c->d);
+    for (size_t j = 0; j < nl; j++) {
+        r[j] = c->p[j] - c->d[j];
+    }
+    uh_torus_apply(t, t->from, NULL, 0, r, e);
+    for (size_t j = 0; j < ns; j++) {
+        e[j] += square * c->v[j];
+    }
+    uh_torus_cut(t, &t->small, 1, e);
+    c->of_v = length(t, ns, c->v);
+    c->of_p = length(t, nl, c->p);
+    c->error = forth * absolute * c->of_v;
+    c->of_d = length(t, nl, c->d) + c->error;
+    const double of_r = length(t, nl, r);
+    return length(t, ns, e) + absolute * c->error + back * absolute * of_r +
+           4 * UH_UNIT * (square * c->of_v + absolute * of_r);
+}
+
+/* At most the size of the eigenvalue of Q, the form on the pairs, that is
+ * nearest to 0, if all are negative; by Gershgorin's circles. */
+static double nearest_of(const struct uh_torus *t, double square, size_t count,
+                         const struct claimed *c)
+{
+    const size_t ns = t->conv.groups * t->places * t->from->rows;
+    const size_t nl = t->conv.groups * t->places * t->to->rows;
+    const double sums =
+        2 * uh_opnorm_length_error(nl > ns ? nl : ns) + 8 * UH_UNIT;
+    double nearest = (double)INFINITY;
+    for (size_t i = 0; i < count; i++) {
+        double row = 0, diagonal = 0;
+        for (size_t j = 0; j < count; j++) {
+            const struct claimed *a = &c[i], *b = &c[j];
+            const double value =
+                uh_opnorm_dot(t->kernel, nl, a->p, b->p) +
+                square * uh_opnorm_dot(t->kernel, ns, a->v, b->v) -
+                uh_opnorm_dot(t->kernel, nl, a->d, b->d);
+            row += sums * (a->of_p * b->of_p + square * a->of_v * b->of_v +
+                           a->of_d * b->of_d) +
+                   a->error * b->of_d + b->error * a->of_d;
+            if (i == j) {
+                diagonal = value;
+            } else {
+                row += fabs(value);
+            }
+        }
+        nearest = fmin(nearest, -diagonal - row * (1 + 1e-9));
+    }
+    return nearest;
 }
 
 /* The form on pairs (v, p), v a small field and p a large one outside of the
  * layer,
  *     h = v'(T - D'D) v + p'p
  * has as many negative eigenvalues as T - D'D, at most `count`.  The proof's
- * pairs span as many negative ones: Q below.  Of a small field s inside, the
- * pair (s, P_outside D s) has h = s'(T - A'A) s, and with a pair of the proof
+ * pairs span as many negative ones: Q.  Of a small field s inside, the pair
+ * (s, P_outside D s) has h = s'(T - A'A) s, and with a pair of the proof
  * s'(T v + D'(p - D v)), which is small: e.  If h were below -e'(-Q)^-1 e for
  * an s there would be one negative dimension too many.  So A'A is at most
  * T + |e|^2 / |the eigenvalue of Q that is nearest to 0|. */
@@ -862,65 +962,21 @@ double uh_torus_check(const struct uh_torus *t,
         return (double)INFINITY;
     }
     struct uh_arena *own = uh_arena_new();
+    struct claimed *c = uh_arena_alloc(own, count, sizeof *c);
     double *d = uh_arena_alloc_raw(own, uh_size_mul(count, nl), sizeof *d);
     double *e = uh_arena_alloc_raw(own, ns, sizeof *e);
-    double *p = uh_arena_alloc_raw(own, nl, sizeof *p);
-    double *error = uh_arena_alloc(own, count, sizeof *error);
-    const double absolute = uh_map_absolute(t->map);
-    const double forth = uh_opnorm_chain(t->conv.taps * t->to->chans);
-    const double back = uh_opnorm_chain(t->conv.taps * t->from->chans);
-    const double sums = uh_opnorm_length_error(nl > ns ? nl : ns);
-    double apart = 0, nearest = (double)INFINITY;
-    for (size_t i = 0; i < count; i++) {
-        double *di = d + i * nl;
-        uh_torus_apply(t, t->to, NULL, 0, proof->v[i], di);
-        memcpy(p, proof->p[i], nl * sizeof *p);
-        uh_torus_cut(t, &t->large, 1, p);
-        if (uh_opnorm_length(t->kernel, nl, p) > 0) {
-            uh_arena_free(&own);
-            return (double)INFINITY;
-        }
-        for (size_t j = 0; j < nl; j++) {
-            p[j] = proof->p[i][j] - di[j];
-        }
-        uh_torus_apply(t, t->from, NULL, 0, p, e);
-        for (size_t j = 0; j < ns; j++) {
-            e[j] += square * proof->v[i][j];
-        }
-        uh_torus_cut(t, &t->small, 1, e);
-        const double v = length(t, ns, proof->v[i]), pl = length(t, nl, p);
-        error[i] = forth * absolute * v;
-        const double off = absolute * error[i] + back * absolute * pl +
-                           4 * UH_UNIT * (square * v + absolute * pl);
-        const double at = length(t, ns, e) + off;
+    double *r = uh_arena_alloc_raw(own, nl, sizeof *r), apart = 0;
+    for (size_t i = 0; i < count && isfinite(apart); i++) {
+        c[i] = (struct claimed){
+            .v = proof->v[i], .p = proof->p[i], .d = d + i * nl};
+        const double at = residual(t, square, &c[i], e, r);
         apart += at * at;
     }
-    for (size_t i = 0; i < count; i++) {
-        double row = 0, diagonal = 0;
-        for (size_t j = 0; j < count; j++) {
-            const double vi = length(t, ns, proof->v[i]);
-            const double vj = length(t, ns, proof->v[j]);
-            const double pi = length(t, nl, proof->p[i]);
-            const double pj = length(t, nl, proof->p[j]);
-            const double di = length(t, nl, d + i * nl) + error[i];
-            const double dj = length(t, nl, d + j * nl) + error[j];
-            const double value = dot(t, nl, proof->p[i], proof->p[j]) +
-                                 square * dot(t, ns, proof->v[i], proof->v[j]) -
-                                 dot(t, nl, d + i * nl, d + j * nl);
-            row += (2 * sums + 8 * UH_UNIT) *
-                       (pi * pj + square * vi * vj + di * dj) +
-                   error[i] * dj + error[j] * di;
-            if (i == j) {
-                diagonal = value;
-            } else {
-                row += fabs(value);
-            }
-        }
-        nearest = fmin(nearest, -diagonal - row * (1 + 1e-9));
-    }
+    const double nearest =
+        isfinite(apart) ? nearest_of(t, square, count, c) : 0;
     uh_arena_free(&own);
     /* what underflowed would be missing */
-    if (!(nearest > 0x1p-600) || !isfinite(apart)) {
+    if (!(nearest > 0x1p-600)) {
         return (double)INFINITY;
     }
     const double bound = square + (count ? apart / nearest * (1 + 1e-9) : 0);
