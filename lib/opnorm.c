@@ -35,11 +35,6 @@ static const double most_parallel = 0x1p-9;
 /* Less of an eigenvector than 1 / hidden of the usual is rare. */
 static const double hidden = 10;
 
-static size_t least(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
 struct settings {
     const char *stream;
     int bounds;
@@ -175,7 +170,7 @@ static double prove(const struct uh_layer *layer, const float *scale,
                     struct uh_pool *pool)
 {
     double bound = uh_map_simple(map);
-    const size_t side = least(uh_map_in(map), uh_map_out(map));
+    const size_t side = uh_least(uh_map_in(map), uh_map_out(map));
     if (layer->kind == UH_DENSE) {
         if (side <= UH_OPNORM_FACTOR) {
             bound =
@@ -309,8 +304,8 @@ static size_t converged(const struct uh_krylov *r, size_t room, double lambda,
                         double *value, double *rho, double *s)
 {
     const double last = r->beta[r->steps - 1];
-    for (size_t done = 0, count = least(room, 4);;
-         count = least(room, 2 * count)) {
+    for (size_t done = 0, count = uh_least(room, 4);;
+         count = uh_least(room, 2 * count)) {
         for (; done < count; done++) {
             value[done] = uh_krylov_value(r, done);
         }
@@ -329,7 +324,7 @@ static size_t converged(const struct uh_krylov *r, size_t room, double lambda,
 static struct plan plan_of(const struct search *q, int round)
 {
     const struct uh_krylov *r = &q->run[0];
-    const size_t room = least(UH_KRYLOV_KNOWN - q->known, r->steps);
+    const size_t room = uh_least(UH_KRYLOV_KNOWN - q->known, r->steps);
     const double lambda = goal(q), share = share_of(q->s.failure, round + 1);
     const double delta =
         uh_krylov_delta(r->dim, each_of(share, UH_OPNORM_RUNS));
@@ -601,7 +596,8 @@ static void search(struct search *q, const char *stream, struct uh_opnorm *out)
             plain = 1;
             q->known = 0;
         }
-        const size_t most = least(q->s.steps - q->used, uh_map_in(q->map) + 8);
+        const size_t most =
+            uh_least(q->s.steps - q->used, uh_map_in(q->map) + 8);
         const char *name[UH_OPNORM_RUNS];
         if (most == 0 || !begin(q, round, stream, most, name, out->dim)) {
             return;

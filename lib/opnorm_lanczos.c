@@ -27,11 +27,6 @@ static const double again_below = 0.01, noise_level = 1e-14;
  * their length, and v_1 is rounded once more. */
 static const double start_error = 4e-15;
 
-static size_t least(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
 static size_t parts_of(size_t n)
 {
     return (n + PART - 1) / PART;
@@ -291,7 +286,7 @@ void uh_krylov_vectors(const struct uh_krylov *r, size_t count,
 /* Columns of sum: for a dot with each of the vectors that are at hand. */
 static size_t part_at(const struct uh_krylov *r, size_t index, size_t *n)
 {
-    *n = least(PART, r->dim - index * PART);
+    *n = uh_least(PART, r->dim - index * PART);
     return index * PART;
 }
 
@@ -590,7 +585,7 @@ static void measure_known(struct uh_krylov *r)
             beside += k == i ? 0 : summed(r, k) * summed(r, k);
         }
         for (size_t at = 0; at < r->dim; at += PART) {
-            r->kernel->subtract(least(PART, r->dim - at), r->top[i],
+            r->kernel->subtract(uh_least(PART, r->dim - at), r->top[i],
                                 r->out[i] + at, r->z + at);
         }
         r->rho[i] = uh_opnorm_length(r->kernel, r->dim, r->z) * (1 + error) +

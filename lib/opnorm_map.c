@@ -45,16 +45,6 @@ struct uh_map {
     double *shard;      /* (UH_MAP_VECTORS, shards, in) */
 };
 
-static size_t least(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
-static size_t parts_of(size_t whole, size_t part)
-{
-    return (whole + part - 1) / part;
-}
-
 /* -- convolutions --------------------------------------------------------- */
 
 static int compare_sizes(const void *a, const void *b)
@@ -173,7 +163,7 @@ static void pack_side(struct uh_side *s, const struct uh_opnorm_kernel *kernel,
                       struct uh_arena *arena)
 {
     const size_t depth = taps * s->chans, high = kernel->rows;
-    const size_t panels = parts_of(s->rows, high);
+    const size_t panels = uh_parts_of(s->rows, high);
     s->packed = uh_arena_alloc(
         arena, uh_size_mul(groups * panels * high, depth), sizeof *s->packed);
     for (size_t g = 0; g < groups; g++) {
@@ -328,24 +318,32 @@ struct product {
     size_t tiers, strips; /* how rows, and all vectors' places, are cut */
 };
 
+/* Where the place that a tap of place number j reads begins among the places
+ * read; 0: in the padding. */
+static int reads(const struct uh_map *m, const struct uh_side *s, size_t j,
+                 size_t tap, size_t *at)
+{
+    const ptrdiff_t *by = m->tap[tap];
+    /* below 0 is far above, too */
+    const size_t y = j / s->wide + (s->back ? -(size_t)by[0] : (size_t)by[0]);
+    const size_t x = j % s->wide + (s->back ? -(size_t)by[1] : (size_t)by[1]);
+    *at = (y * s->broad + x) * s->chans;
+    return y < s->tall && x < s->broad;
+}
+
 static void gather(const void *context, size_t j, size_t p, size_t k,
                    double *to)
 {
     const struct product *q = context;
     const struct uh_side *s = q->side;
     const size_t places = s->high * s->wide;
-    const size_t row = j % places / s->wide, col = j % s->wide;
     const double *from =
         q->x[j / places] + q->group * s->tall * s->broad * s->chans;
     while (k > 0) {
-        const ptrdiff_t *tap = q->map->tap[p / s->chans];
-        const size_t c = p % s->chans, n = least(k, s->chans - c);
-        /* below 0 is far above, too */
-        const size_t y = row + (s->back ? -(size_t)tap[0] : (size_t)tap[0]);
-        const size_t x = col + (s->back ? -(size_t)tap[1] : (size_t)tap[1]);
-        if (y < s->tall && x < s->broad) {
-            memcpy(to, from + (y * s->broad + x) * s->chans + c,
-                   n * sizeof *to);
+        const size_t c = p % s->chans, n = uh_least(k, s->chans - c);
+        size_t at;
+        if (reads(q->map, s, j % places, p / s->chans, &at)) {
+            memcpy(to, from + at + c, n * sizeof *to);
         } else {
             memset(to, 0, n * sizeof *to);
         }
@@ -361,7 +359,7 @@ static void product_cell(void *context, size_t index, struct uh_pool *serial)
     struct product q = *(const struct product *)context;
     const struct uh_map *m = q.map;
     const struct uh_side *s = q.side;
-    const size_t high = m->kernel->rows, panels = parts_of(s->rows, high);
+    const size_t high = m->kernel->rows, panels = uh_parts_of(s->rows, high);
     const size_t depth = m->taps * s->chans, image = s->high * s->wide;
     const size_t places = image * q.count, g = index / (q.tiers * q.strips);
     const size_t tier = index / q.strips % q.tiers, strip = index % q.strips;
@@ -379,7 +377,7 @@ static void product_cell(void *context, size_t index, struct uh_pool *serial)
     uh_opnorm_multiply(m->kernel, depth, depth,
                        s->packed + g * panels * high * depth, i0, i1, j0, j1,
                        gather, &q, c, ldc);
-    const size_t rows = least(s->rows, i1 * high) - i0 * high;
+    const size_t rows = uh_least(s->rows, i1 * high) - i0 * high;
     for (size_t j = j0; j < j1; j++) {
         memcpy(q.y[j / image] + (g * image + j % image) * s->rows + i0 * high,
                c + (j - j0) * ldc, rows * sizeof *c);
@@ -391,15 +389,15 @@ static void convolve(const struct uh_map *m, const struct uh_side *s,
 {
     const size_t places = count * s->high * s->wide;
     const size_t threads = uh_pool_threads(m->pool);
-    const size_t panels = parts_of(s->rows, m->kernel->rows);
+    const size_t panels = uh_parts_of(s->rows, m->kernel->rows);
     struct product q = {m,
                         s,
                         x,
                         y,
                         0,
                         count,
-                        parts_of(s->rows, HIGH),
-                        parts_of(places, PLACES)};
+                        uh_parts_of(s->rows, HIGH),
+                        uh_parts_of(places, PLACES)};
     const double work = (double)m->groups * (double)places * (double)s->rows *
                         (double)(m->taps * s->chans);
     if (work < (double)SMALL_WORK) {
@@ -413,7 +411,7 @@ static void convolve(const struct uh_map *m, const struct uh_side *s,
         return;
     }
     if (m->groups * q.tiers * q.strips < 4 * threads) {
-        q.tiers = least(panels, parts_of(q.tiers, threads) * threads);
+        q.tiers = uh_least(panels, uh_parts_of(q.tiers, threads) * threads);
     }
     uh_cells(m->pool, m->groups * q.tiers * q.strips, product_cell, &q);
 }
@@ -444,7 +442,7 @@ static void make_dense(struct uh_map *m, struct uh_arena *arena)
     m->out = a->out.channels;
     m->groups = 1;
     m->zeros = uh_arena_alloc(arena, m->in, sizeof(float));
-    const size_t shards = parts_of(m->out, SHARD);
+    const size_t shards = uh_parts_of(m->out, SHARD);
     m->shard = uh_arena_alloc(
         arena, uh_size_mul(UH_MAP_VECTORS * shards, m->in), sizeof *m->shard);
     double row = 0, column = 0, square = 0;
@@ -495,7 +493,7 @@ static double scale_of(const struct uh_map *m, size_t o)
 
 static double *shard_of(const struct uh_map *m, size_t v, size_t index)
 {
-    return m->shard + (v * parts_of(m->out, SHARD) + index) * m->in;
+    return m->shard + (v * uh_parts_of(m->out, SHARD) + index) * m->in;
 }
 
 /* A few rows at a time: what they give with two vectors, and at once, while they
@@ -504,7 +502,7 @@ static void dense_rows(const struct dense *d, size_t v, size_t index, size_t o,
                        size_t end, const float *const rows[UH_OPNORM_ROWS])
 {
     const struct uh_map *m = d->map;
-    const size_t count = least(2, d->count - v);
+    const size_t count = uh_least(2, d->count - v);
     double t[2][UH_OPNORM_ROWS];
     m->kernel->dots(m->in, rows, count, d->x + v, t);
     for (size_t i = 0; i < count; i++) {
@@ -526,7 +524,7 @@ static void dense_shard(void *context, size_t index, struct uh_pool *serial)
 {
     const struct dense *d = context;
     const struct uh_map *m = d->map;
-    const size_t end = least((index + 1) * SHARD, m->out);
+    const size_t end = uh_least((index + 1) * SHARD, m->out);
     (void)serial;
     for (size_t v = 0; d->z && v < d->count; v++) {
         memset(shard_of(m, v, index), 0, m->in * sizeof(double));
@@ -545,12 +543,12 @@ static void dense_sum(void *context, size_t index, struct uh_pool *serial)
     const struct dense *d = context;
     const struct uh_map *m = d->map;
     const size_t at = index * UH_OPNORM_SEGMENT;
-    const size_t n = least(UH_OPNORM_SEGMENT, m->in - at);
+    const size_t n = uh_least(UH_OPNORM_SEGMENT, m->in - at);
     (void)serial;
     for (size_t v = 0; v < d->count; v++) {
         double *z = d->z[v] + at;
         memcpy(z, shard_of(m, v, 0) + at, n * sizeof *z);
-        for (size_t s = 1; s < parts_of(m->out, SHARD); s++) {
+        for (size_t s = 1; s < uh_parts_of(m->out, SHARD); s++) {
             m->kernel->subtract(n, -1, shard_of(m, v, s) + at, z);
         }
     }
@@ -561,9 +559,9 @@ static void dense_product(const struct uh_map *m, size_t count,
                           double *const z[])
 {
     struct dense d = {m, count, x, y, z};
-    uh_cells(m->pool, parts_of(m->out, SHARD), dense_shard, &d);
+    uh_cells(m->pool, uh_parts_of(m->out, SHARD), dense_shard, &d);
     if (z) {
-        uh_cells(m->pool, parts_of(m->in, UH_OPNORM_SEGMENT), dense_sum, &d);
+        uh_cells(m->pool, uh_parts_of(m->in, UH_OPNORM_SEGMENT), dense_sum, &d);
     }
 }
 
@@ -579,9 +577,9 @@ static struct window window_of(const struct uh_layer *a, int d, size_t o,
                                size_t size)
 {
     const size_t low = o * a->stride[d], pad = a->pad[d];
-    const size_t high = least(low + a->kernel[d], size + 2 * pad);
+    const size_t high = uh_least(low + a->kernel[d], size + 2 * pad);
     return (struct window){low > pad ? low - pad : 0,
-                           high > pad ? least(high - pad, size) : 0,
+                           high > pad ? uh_least(high - pad, size) : 0,
                            high - low};
 }
 
@@ -647,7 +645,7 @@ static const struct uh_layer *cut(const struct uh_layer *whole,
         size_t *in = d ? &a->in.width : &a->in.height;
         size_t *out = d ? &a->out.width : &a->out.height;
         const size_t length = (a->kernel[d] - 1) * a->dilation[d] + 1;
-        const size_t first = parts_of(a->pad[d], a->stride[d]);
+        const size_t first = uh_parts_of(a->pad[d], a->stride[d]);
         const size_t from = first * a->stride[d] - a->pad[d];
         if (length > a->stride[d] || first >= *out || from + length > *in) {
             continue;
@@ -752,7 +750,7 @@ static float *rough_weights(const struct uh_map *m, const struct uh_side *s,
                             struct uh_arena *arena)
 {
     const size_t depth = m->taps * s->chans, high = m->kernel->rows;
-    const size_t panels = parts_of(s->rows, high);
+    const size_t panels = uh_parts_of(s->rows, high);
     float *w = uh_arena_alloc_raw(
         arena, uh_size_mul(m->groups * s->rows, depth), sizeof *w);
     for (size_t i = 0; i < m->groups * s->rows; i++) {
@@ -791,21 +789,16 @@ static void rough_gather(void *context, size_t index, struct uh_pool *serial)
     const struct rough *r = context;
     const struct uh_side *s = r->side;
     const size_t depth = r->map->taps * s->chans, places = s->high * s->wide;
-    const size_t end = least((index + 1) * ROUGH, r->count * places);
+    const size_t end = uh_least((index + 1) * ROUGH, r->count * places);
     (void)serial;
     for (size_t j = index * ROUGH; j < end; j++) {
         const float *from = r->x + (r->group * r->count + j / places) *
                                        s->tall * s->broad * s->chans;
         float *to = r->column + j * depth;
         for (size_t t = 0; t < r->map->taps; t++, to += s->chans) {
-            const ptrdiff_t *tap = r->map->tap[t];
-            const size_t down = s->back ? -(size_t)tap[0] : (size_t)tap[0];
-            const size_t across = s->back ? -(size_t)tap[1] : (size_t)tap[1];
-            const size_t y = j % places / s->wide + down;
-            const size_t x = j % s->wide + across;
-            if (y < s->tall && x < s->broad) {
-                memcpy(to, from + (y * s->broad + x) * s->chans,
-                       s->chans * sizeof *to);
+            size_t at;
+            if (reads(r->map, s, j % places, t, &at)) {
+                memcpy(to, from + at, s->chans * sizeof *to);
             } else {
                 memset(to, 0, s->chans * sizeof *to);
             }
@@ -824,7 +817,7 @@ static void rough_product(const struct uh_map *m, int back, size_t count,
     struct rough r = {m, s, 0, count, x, NULL};
     r.column = uh_arena_alloc_raw(scratch, places, depth * sizeof(float));
     for (; r.group < m->groups; r.group++) {
-        uh_cells(m->pool, parts_of(places, ROUGH), rough_gather, &r);
+        uh_cells(m->pool, uh_parts_of(places, ROUGH), rough_gather, &r);
         uh_sgemm(m->pool, UH_NT, places, s->rows, depth, r.column, depth,
                  m->rough[back] + r.group * s->rows * depth, depth,
                  UH_FROM_ZERO, y + r.group * places * s->rows, s->rows);

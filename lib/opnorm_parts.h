@@ -19,6 +19,17 @@
 
 #define UH_UNIT 0x1p-53 /* of rounding, double */
 
+static inline size_t uh_least(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Of how many parts of at most that size the whole consists. */
+static inline size_t uh_parts_of(size_t whole, size_t part)
+{
+    return (whole + part - 1) / part;
+}
+
 /* -- kernels ------------------------------------------------------------- */
 
 enum {

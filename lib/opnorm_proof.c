@@ -14,16 +14,6 @@ enum {
     GUESS = 20    /* power steps at a point of the torus */
 };
 
-static size_t least(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
-static size_t parts_of(size_t whole, size_t part)
-{
-    return (whole + part - 1) / part;
-}
-
 /* -- Cholesky ---------------------------------------------------------------- */
 
 /* Left-looking, a block of columns at a time.  The factor goes, row by row,
@@ -39,7 +29,7 @@ struct factor {
 
 size_t uh_below_room(size_t n)
 {
-    return uh_size_mul(parts_of(n, 16) * 16, n) + n;
+    return uh_size_mul(uh_parts_of(n, 16) * 16, n) + n;
 }
 
 /* Row j of the factor, negated, where it is known. */
@@ -76,7 +66,7 @@ static void remainder_of(const struct factor *f, size_t i0, size_t i1,
 static void factor_corner(struct factor *f, struct uh_arena *scratch)
 {
     const size_t high = f->kernel->rows, i0 = f->j0 / high;
-    const size_t i1 = parts_of(f->j1, high), ldc = (i1 - i0) * high;
+    const size_t i1 = uh_parts_of(f->j1, high), ldc = (i1 - i0) * high;
     double *c = uh_arena_alloc_raw(scratch, ldc * (f->j1 - f->j0), sizeof *c);
     remainder_of(f, i0, i1, c, ldc);
     const size_t off = f->j0 - i0 * high, rows = f->j1 - f->j0;
@@ -109,9 +99,9 @@ static void factor_rows(void *context, size_t index, struct uh_pool *serial)
 {
     const struct below *b = context;
     const struct factor *f = b->f;
-    const size_t high = f->kernel->rows, panels = parts_of(f->n, high);
+    const size_t high = f->kernel->rows, panels = uh_parts_of(f->n, high);
     const size_t i0 = b->first + index * b->per_cell;
-    const size_t i1 = least(i0 + b->per_cell, panels);
+    const size_t i1 = uh_least(i0 + b->per_cell, panels);
     const size_t ldc = (i1 - i0) * high, cols = f->j1 - f->j0;
     double *c =
         uh_arena_alloc_raw(uh_pool_scratch(serial), ldc * cols, sizeof *c);
@@ -126,7 +116,7 @@ static void factor_rows(void *context, size_t index, struct uh_pool *serial)
             column[i] /= f->diagonal[f->j0 + j];
         }
     }
-    for (size_t i = i0 * high; i < least(i1 * high, f->n); i++) {
+    for (size_t i = i0 * high; i < uh_least(i1 * high, f->n); i++) {
         double *to = f->packed + i / high * high * f->n + i % high;
         for (size_t j = 0; j < cols; j++) {
             const double value = i >= f->j1      ? c[j * ldc + i - i0 * high]
@@ -145,7 +135,7 @@ int uh_below(const struct uh_opnorm_kernel *kernel, struct uh_pool *pool,
 {
     struct uh_arena *scratch = uh_pool_scratch(pool);
     struct factor f = {.kernel = kernel, .n = n, .g = g, .tau = tau};
-    const size_t room = uh_below_room(n), panels = parts_of(n, kernel->rows);
+    const size_t room = uh_below_room(n), panels = uh_parts_of(n, kernel->rows);
     f.packed = packed;
     f.diagonal = packed + room - n;
     double trace = 0;
@@ -156,7 +146,7 @@ int uh_below(const struct uh_opnorm_kernel *kernel, struct uh_pool *pool,
         }
     }
     for (; f.j0 < n; f.j0 = f.j1) {
-        f.j1 = least(f.j0 + BLOCK, n);
+        f.j1 = uh_least(f.j0 + BLOCK, n);
         const struct uh_mark mark = uh_arena_open(scratch);
         factor_corner(&f, scratch);
         uh_arena_release(scratch, mark);
@@ -166,7 +156,7 @@ int uh_below(const struct uh_opnorm_kernel *kernel, struct uh_pool *pool,
         struct below b = {&f, f.j0 / kernel->rows, 0};
         const size_t left = panels - b.first;
         b.per_cell = left / (4 * uh_pool_threads(pool)) + 1;
-        uh_cells(pool, parts_of(left, b.per_cell), factor_rows, &b);
+        uh_cells(pool, uh_parts_of(left, b.per_cell), factor_rows, &b);
     }
     /* R'R is the matrix up to gamma_{n+1} / (1 - gamma_{n+1}) of the root of
      * the products of its diagonal, so up to that of its trace (Rump, theorem
@@ -247,9 +237,9 @@ static void pack_rows(void *context, size_t index, struct uh_pool *serial)
 static void gram_band(void *context, size_t index, struct uh_pool *serial)
 {
     const struct gram *q = context;
-    const size_t high = q->kernel->rows, panels = parts_of(q->n, high);
+    const size_t high = q->kernel->rows, panels = uh_parts_of(q->n, high);
     const size_t j0 = index * q->per_cell;
-    const size_t j1 = least(j0 + q->per_cell, q->n);
+    const size_t j1 = uh_least(j0 + q->per_cell, q->n);
     const size_t i0 = j0 / high, ldc = (panels - i0) * high;
     double *c = uh_arena_alloc(uh_pool_scratch(serial),
                                uh_size_mul(ldc, j1 - j0), sizeof *c);
@@ -276,8 +266,8 @@ double uh_prove_dense(const struct uh_layer *layer, const float *scale,
                      .row_step = wide ? ins : 1,
                      .step = wide ? 1 : ins,
                      .scaled_inner = !wide};
-    const size_t panels = parts_of(q.n, q.kernel->rows);
-    const size_t strip = least(STRIP, q.inner);
+    const size_t panels = uh_parts_of(q.n, q.kernel->rows);
+    const size_t strip = uh_least(STRIP, q.inner);
     q.g = uh_arena_alloc(own, uh_size_mul(q.n, q.n), sizeof *q.g);
     double *room = uh_arena_alloc(
         own, uh_size_add(uh_below_room(q.n), uh_size_mul(q.n + 16, strip)),
@@ -285,9 +275,9 @@ double uh_prove_dense(const struct uh_layer *layer, const float *scale,
     q.packed = room;
     q.per_cell = 8 * q.kernel->cols;
     for (; q.from < q.inner; q.from += q.length) {
-        q.length = least(strip, q.inner - q.from);
+        q.length = uh_least(strip, q.inner - q.from);
         uh_cells(pool, panels, pack_rows, &q);
-        uh_cells(pool, parts_of(q.n, q.per_cell), gram_band, &q);
+        uh_cells(pool, uh_parts_of(q.n, q.per_cell), gram_band, &q);
     }
     const double sum =
         uh_opnorm_gamma((double)(UH_OPNORM_DEPTH + 4 + STRIP / UH_OPNORM_DEPTH +
@@ -448,7 +438,7 @@ static void gram_of(const struct torus *t, const double *r, double *packed,
                     double *g, struct uh_arena *scratch)
 {
     const size_t high = t->kernel->rows, n = t->small, q = 2 * t->large;
-    const size_t panels = parts_of(2 * n, high), ldc = panels * high;
+    const size_t panels = uh_parts_of(2 * n, high), ldc = panels * high;
     for (size_t i = 0; i < ldc; i++) {
         double *to = packed + i / high * high * q + i % high;
         for (size_t p = 0; p < q; p++) {
@@ -526,7 +516,7 @@ double uh_prove_conv(const struct uh_map *map, double guess)
         t.unit[d] = common ? common : 1;
         degree[d] = t.s.offset[d][t.s.taps[d] - 1] / t.unit[d];
     }
-    t.small = least(t.s.outs, t.s.chans);
+    t.small = uh_least(t.s.outs, t.s.chans);
     t.large = t.s.outs + t.s.chans - t.small;
     choose_points(&t, degree);
     const size_t cells = t.s.groups * t.points[0] * t.points[1];

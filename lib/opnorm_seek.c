@@ -29,11 +29,6 @@ static const double close_by = 1e-3;    /* values that are the same, perhaps */
 static const double least_rough = 2e-7; /* tolerance for float32 */
 static const double rough = 1e-5;       /* what float32 may have moved */
 
-static size_t least(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
 /* A pair that may become one of the proof's: p and q - D'p, and what is solved
  * for; transforms. */
 struct hand {
@@ -134,7 +129,7 @@ static void collect(struct seek *q, struct joined *all)
     const size_t dim = uh_map_in(q->t->map);
     for (size_t r = 0; r < q->runs; r++) {
         struct uh_krylov *run = &q->run[r];
-        const size_t count = least(EACH, run->steps);
+        const size_t count = uh_least(EACH, run->steps);
         double value[EACH];
         double *s = uh_arena_alloc(own, count * run->steps, sizeof *s);
         for (size_t i = 0; i < count; i++) {
@@ -557,7 +552,8 @@ static double prove(struct seek *q)
         }
         q->hands = 0;
         if (proof.count > 0) {
-            make_hands(q, least(q->found, 1 + 2 * q->runs), proof.ranks, pair);
+            make_hands(q, uh_least(q->found, 1 + 2 * q->runs), proof.ranks,
+                       pair);
         }
         certain = solve(q, &proof);
     }
@@ -614,14 +610,14 @@ static int try_again(struct seek *q, int try)
     const double goal = 1.2 * q->s->tolerance;
     if (try == 1) {
         for (size_t i = 0; i < q->runs; i += UH_MAP_VECTORS) {
-            go_on(q, i, least(UH_MAP_VECTORS, q->runs - i), goal / 16);
+            go_on(q, i, uh_least(UH_MAP_VECTORS, q->runs - i), goal / 16);
         }
         return 1;
     }
     const size_t count =
-        try ? least(UH_MAP_VECTORS, q->s->starts - q->runs) : equals(q->s);
+        try ? uh_least(UH_MAP_VECTORS, q->s->starts - q->runs) : equals(q->s);
     for (size_t i = 0; i < count; i += UH_MAP_VECTORS) {
-        run_more(q, least(UH_MAP_VECTORS, count - i), goal);
+        run_more(q, uh_least(UH_MAP_VECTORS, count - i), goal);
     }
     return count > 0;
 }

@@ -29,16 +29,6 @@ static const double margin = 0.04;
 /* Where less of a vector is new, it is left out. */
 static const double parallel = 1e-4;
 
-static size_t least(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
-static size_t parts_of(size_t whole, size_t part)
-{
-    return (whole + part - 1) / part;
-}
-
 /* A start while it is made. */
 struct start {
     struct uh_seek *s;
@@ -70,7 +60,7 @@ static void matvec(const struct uh_seek *q, const double *re, const double *im,
                    const double *x, double *y, double *room)
 {
     const struct uh_opnorm_kernel *k = q->torus->kernel;
-    const size_t n = q->n, panels = parts_of(n, k->rows),
+    const size_t n = q->n, panels = uh_parts_of(n, k->rows),
                  ldc = panels * k->rows;
     const struct columns c = {x, n};
     memset(room, 0, 4 * ldc * sizeof *room);
@@ -123,7 +113,7 @@ static void krylov_at(const struct uh_seek *q, size_t index, size_t steps,
                       const double *re, const double *im,
                       struct uh_arena *scratch)
 {
-    const size_t n = q->n, most = least(steps, n);
+    const size_t n = q->n, most = uh_least(steps, n);
     double *basis =
         uh_arena_alloc_raw(scratch, (most + 1) * 2 * n, sizeof *basis);
     double *room = uh_arena_alloc_raw(scratch, 4 * (n + 16), sizeof *room);
@@ -142,7 +132,7 @@ static void krylov_at(const struct uh_seek *q, size_t index, size_t steps,
         more = scaled(q, w, &beta[r.steps]);
         r.steps++;
     }
-    const size_t count = least(KEPT, r.steps);
+    const size_t count = uh_least(KEPT, r.steps);
     memset(value, 0, KEPT * sizeof *value);
     for (size_t i = 0; i < count; i++) {
         value[i] = uh_krylov_value(&r, i);
@@ -279,7 +269,7 @@ static void turned_column(const void *context, size_t j, size_t p, size_t k,
     const ptrdiff_t sign = t->to->back ? -1 : 1;
     while (k > 0) {
         const ptrdiff_t *tap = t->conv.tap[p / n];
-        const size_t at = p % n, length = least(k, n - at);
+        const size_t at = p % n, length = uh_least(k, n - at);
         double x, y;
         uh_torus_phase(t, pair->f, sign * tap[0], sign * tap[1], &x, &y);
         for (size_t i = at; i < at + length; i++) {
@@ -296,7 +286,7 @@ static void image_cell(void *context, size_t index, struct uh_pool *serial)
     const struct uh_torus *t = c->q->torus;
     const size_t m = c->q->m;
     const struct strip s = c->strip[index];
-    const size_t high = t->kernel->rows, panels = parts_of(m, high);
+    const size_t high = t->kernel->rows, panels = uh_parts_of(m, high);
     const size_t depth = t->conv.taps * c->q->n, ldc = panels * high;
     double *to = uh_arena_alloc(uh_pool_scratch(serial),
                                 ldc * 2 * (s.j1 - s.j0), sizeof *to);
@@ -351,8 +341,9 @@ static void products_cell(void *context, size_t index, struct uh_pool *serial)
 {
     const struct products *r = context;
     const struct uh_opnorm_kernel *k = r->q->s->torus->kernel;
-    const size_t panels = parts_of(r->count, k->rows), ldc = panels * k->rows;
-    const size_t j0 = index * STRIP, j1 = least(j0 + STRIP, r->count);
+    const size_t panels = uh_parts_of(r->count, k->rows),
+                 ldc = panels * k->rows;
+    const size_t j0 = index * STRIP, j1 = uh_least(j0 + STRIP, r->count);
     const size_t i0 = j0 / k->rows;
     double *c =
         uh_arena_alloc(uh_pool_scratch(serial), ldc * (j1 - j0), sizeof *c);
@@ -370,7 +361,7 @@ static void all_products(struct products *r)
 {
     const size_t high = r->q->s->torus->kernel->rows;
     struct uh_arena *own = r->q->s->own;
-    r->packed = uh_arena_alloc(own, parts_of(r->count, high) * high,
+    r->packed = uh_arena_alloc(own, uh_parts_of(r->count, high) * high,
                                r->n * sizeof *r->packed);
     r->gram = uh_arena_alloc_raw(own, r->count * r->count, sizeof *r->gram);
     for (size_t i = 0; i < r->count; i++) {
@@ -380,7 +371,8 @@ static void all_products(struct products *r)
             to[p * high] = from[p];
         }
     }
-    uh_cells(r->q->s->torus->pool, parts_of(r->count, STRIP), products_cell, r);
+    uh_cells(r->q->s->torus->pool, uh_parts_of(r->count, STRIP), products_cell,
+             r);
 }
 
 /* Sums of the characters over the layer's own places, all but the edges of a
@@ -444,7 +436,7 @@ static void fields_cell(void *context, size_t index, struct uh_pool *serial)
     const struct fields *p = context;
     const size_t d = p->q->dims;
     (void)serial;
-    for (size_t i = index * 8; i < least(index * 8 + 8, d); i++) {
+    for (size_t i = index * 8; i < uh_least(index * 8 + 8, d); i++) {
         for (size_t j = 0; j < d; j++) {
             p->k[i * d + j] = (float)field_product(p, i, j);
         }
@@ -469,7 +461,7 @@ static const float *field_products(const struct start *q,
         c1,
         s1,
         uh_arena_alloc_raw(q->s->own, q->dims * q->dims, sizeof(float))};
-    uh_cells(t->pool, parts_of(q->dims, 8), fields_cell, &p);
+    uh_cells(t->pool, uh_parts_of(q->dims, 8), fields_cell, &p);
     return p.k;
 }
 
@@ -580,7 +572,7 @@ struct small {
 static void times_cell(void *context, size_t index, struct uh_pool *serial)
 {
     const struct small *b = context;
-    const size_t d = b->q->dims, end = least((index + 1) * STRIP, d);
+    const size_t d = b->q->dims, end = uh_least((index + 1) * STRIP, d);
     (void)serial;
     for (size_t i = index * STRIP; i < end; i += UH_OPNORM_ROWS) {
         const float *rows[UH_OPNORM_ROWS];
@@ -600,7 +592,7 @@ static void times(const struct start *q, const float *matrix, const double *x0,
                   const double *x1, double *y0, double *y1)
 {
     struct small b = {q, matrix, {x0, x1}, {y0, y1}};
-    uh_cells(q->s->torus->pool, parts_of(q->dims, STRIP), times_cell, &b);
+    uh_cells(q->s->torus->pool, uh_parts_of(q->dims, STRIP), times_cell, &b);
 }
 
 /* Vectors v_j orthonormal for inner: a_j themselves, w = inner a, z = outer w. */
@@ -646,7 +638,7 @@ static void small_scale(const struct start *q, struct small_run *r)
 /* The largest eigenvalues of outer inner, and their vectors. */
 static void solve_small(struct start *q)
 {
-    const size_t d = q->dims, deep = least(DEEP, d);
+    const size_t d = q->dims, deep = uh_least(DEEP, d);
     struct small_run run[2];
     struct uh_stream s = uh_stream_open("%s/torus/start", q->s->stream);
     for (int i = 0; i < 2; i++) {
@@ -669,7 +661,7 @@ static void solve_small(struct start *q)
         small_step(q, &run[0]);
         small_step(q, &run[1]);
     }
-    const size_t each = least(UH_SEEK_STARTS, deep), all = 2 * each;
+    const size_t each = uh_least(UH_SEEK_STARTS, deep), all = 2 * each;
     double *a = uh_arena_alloc(q->s->own, 3 * all * d, sizeof *a);
     double *w = a + all * d, *z = w + all * d;
     for (size_t i = 0; i < 2; i++) {
@@ -698,7 +690,7 @@ static void solve_small(struct start *q)
         }
     }
     q->s->starts =
-        least(each, uh_seek_rayleigh(all, o, h, value, by, q->s->own));
+        uh_least(each, uh_seek_rayleigh(all, o, h, value, by, q->s->own));
     q->coordinate = uh_arena_alloc(q->s->own, each * d, sizeof(double));
     for (size_t i = 0; i < q->s->starts; i++) {
         q->s->guess[i] = value[i];

@@ -15,16 +15,6 @@ enum {
     FRACTION = 400 /* products of the layer that a torus may cost at most */
 };
 
-static size_t least(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
-static size_t parts_of(size_t whole, size_t part)
-{
-    return (whole + part - 1) / part;
-}
-
 /* -- the torus -------------------------------------------------------------- */
 
 /* i = o + tap + N for a place o made and a place i read would be a neighbor
@@ -192,7 +182,7 @@ static void gather(const void *context, size_t j, size_t p, size_t k,
     const double *from = q->x + q->group * t->places * chans;
     while (k > 0) {
         const ptrdiff_t *tap = t->conv.tap[p / chans];
-        const size_t c = p % chans, n = least(k, chans - c);
+        const size_t c = p % chans, n = uh_least(k, chans - c);
         const int sign = q->side->back ? -1 : 1;
         const size_t y =
             uh_torus_wound(place / t->size[1], sign * tap[0], t->size[0]);
@@ -210,7 +200,7 @@ static void wind_cell(void *context, size_t index, struct uh_pool *serial)
     struct winding q = *(const struct winding *)context;
     const struct uh_torus *t = q.t;
     const struct uh_side *s = q.side;
-    const size_t high = t->kernel->rows, panels = parts_of(s->rows, high);
+    const size_t high = t->kernel->rows, panels = uh_parts_of(s->rows, high);
     const size_t depth = t->conv.taps * s->chans;
     const size_t tier = index / q.strips % q.tiers, strip = index % q.strips;
     const size_t i0 = panels * tier / q.tiers;
@@ -223,7 +213,7 @@ static void wind_cell(void *context, size_t index, struct uh_pool *serial)
     uh_opnorm_multiply(t->kernel, depth, depth,
                        s->packed + q.group * panels * high * depth, i0, i1, j0,
                        j1, gather, &q, c, ldc);
-    const size_t rows = least(s->rows, i1 * high) - i0 * high;
+    const size_t rows = uh_least(s->rows, i1 * high) - i0 * high;
     for (size_t j = j0; j < j1; j++) {
         const size_t place = q.list ? q.list[j] : j;
         memcpy(q.y + (q.group * t->places + place) * s->rows + i0 * high,
@@ -236,11 +226,12 @@ void uh_torus_apply(const struct uh_torus *t, const struct uh_side *side,
                     double *y)
 {
     struct winding q = {.t = t, .side = side, .list = list, .x = x, .y = y};
-    const size_t panels = parts_of(side->rows, t->kernel->rows);
+    const size_t panels = uh_parts_of(side->rows, t->kernel->rows);
     q.count = list ? count : t->places;
-    q.strips = parts_of(q.count, STRIP);
+    q.strips = uh_parts_of(q.count, STRIP);
     const size_t threads = uh_pool_threads(t->pool);
-    q.tiers = least(panels, parts_of(side->rows, TIER * threads) * threads);
+    q.tiers =
+        uh_least(panels, uh_parts_of(side->rows, TIER * threads) * threads);
     uh_cells(t->pool, t->conv.groups * q.tiers * q.strips, wind_cell, &q);
 }
 
@@ -382,13 +373,14 @@ static void lag_column(const void *context, size_t j, size_t p, size_t k,
 {
     const struct lagging *q = context;
     const struct uh_torus *t = q->t;
-    const size_t high = t->kernel->rows, panels = parts_of(t->to->rows, high);
+    const size_t high = t->kernel->rows,
+                 panels = uh_parts_of(t->to->rows, high);
     const size_t depth = t->conv.taps * t->to->chans;
     const double *from =
         t->to->packed +
         (q->group * panels * depth + q->tap * t->to->chans + j) * high;
     while (k > 0) {
-        const size_t at = p % high, length = least(k, high - at);
+        const size_t at = p % high, length = uh_least(k, high - at);
         memcpy(to, from + p / high * high * depth + at, length * sizeof *to);
         to += length;
         p += length;
@@ -402,7 +394,7 @@ static void lag_cell(void *context, size_t index, struct uh_pool *serial)
     struct lagging q = *(const struct lagging *)context;
     const struct uh_torus *t = q.t;
     const size_t high = t->kernel->rows, n = t->from->rows, m = t->from->chans;
-    const size_t panels = parts_of(n, high), depth = t->conv.taps * m;
+    const size_t panels = uh_parts_of(n, high), depth = t->conv.taps * m;
     const size_t ldc = panels * high, lag = index / q.bands % t->lags;
     const size_t j0 = n * (index % q.bands) / q.bands;
     const size_t j1 = n * (index % q.bands + 1) / q.bands;
@@ -438,7 +430,7 @@ static void spread_cell(void *context, size_t index, struct uh_pool *serial)
     const struct spreading *q = context;
     const struct uh_torus *t = q->t;
     const size_t n = t->from->rows, high = t->kernel->rows;
-    const size_t panels = parts_of(n, high), group = index / panels;
+    const size_t panels = uh_parts_of(n, high), group = index / panels;
     double *even = t->even + index * n * high * t->lags;
     double *odd = t->odd + index * n * high * t->lags;
     (void)serial;
@@ -460,8 +452,8 @@ static void spread_cell(void *context, size_t index, struct uh_pool *serial)
 void uh_torus_grams(struct uh_torus *t, struct uh_arena *arena)
 {
     const size_t n = t->from->rows, all = t->conv.groups * t->lags;
-    const size_t panels = parts_of(n, t->kernel->rows);
-    struct lagging q = {.t = t, .bands = parts_of(n, BAND)};
+    const size_t panels = uh_parts_of(n, t->kernel->rows);
+    struct lagging q = {.t = t, .bands = uh_parts_of(n, BAND)};
     struct uh_arena *scratch = uh_pool_scratch(t->pool);
     const struct uh_mark mark = uh_arena_open(scratch);
     const size_t size = panels * t->kernel->rows * n * all;
@@ -511,14 +503,14 @@ static void phase_column(const void *context, size_t j, size_t p, size_t k,
 size_t uh_torus_gram_size(const struct uh_torus *t)
 {
     const size_t n = t->from->rows, high = t->kernel->rows;
-    return parts_of(n, high) * high * n;
+    return uh_parts_of(n, high) * high * n;
 }
 
 void uh_torus_grams_at(const struct uh_torus *t, size_t group, size_t f,
                        size_t count, double *re, double *im)
 {
     const size_t n = t->from->rows, high = t->kernel->rows;
-    const size_t panels = parts_of(n, high) * n, size = panels * high;
+    const size_t panels = uh_parts_of(n, high) * n, size = panels * high;
     memset(re, 0, count * size * sizeof *re);
     memset(im, 0, count * size * sizeof *im);
     struct phases q = {t, f, 0};
@@ -545,7 +537,7 @@ static void batch_cell(void *context, size_t index, struct uh_pool *serial)
     struct uh_arena *scratch = uh_pool_scratch(serial);
     const size_t group = index / b->count, size = uh_torus_gram_size(t);
     const size_t f0 = index % b->count * b->size;
-    const size_t f1 = least(f0 + b->size, t->freqs);
+    const size_t f1 = uh_least(f0 + b->size, t->freqs);
     double *re = uh_arena_alloc_raw(scratch, 2 * b->size * size, sizeof *re);
     double *im = re + b->size * size;
     uh_torus_grams_at(t, group, f0, f1 - f0, re, im);
@@ -561,9 +553,9 @@ void uh_torus_each_point(const struct uh_torus *t, uh_torus_point *at,
                          const void *context)
 {
     struct batches b = {t, at, context, 0, 0};
-    b.size = least(parts_of(t->freqs, 4 * uh_pool_threads(t->pool)),
-                   t->kernel->cols);
-    b.count = parts_of(t->freqs, b.size);
+    b.size = uh_least(uh_parts_of(t->freqs, 4 * uh_pool_threads(t->pool)),
+                      t->kernel->cols);
+    b.count = uh_parts_of(t->freqs, b.size);
     uh_cells(t->pool, t->conv.groups * b.count, batch_cell, &b);
 }
 
@@ -584,8 +576,8 @@ static struct factor factor_in(const struct uh_torus *t, size_t right,
 {
     struct factor f = {.t = t, .n = t->from->rows};
     f.rows = f.n + right;
-    f.all = parts_of(f.rows, t->kernel->rows) * t->kernel->rows;
-    f.depth = 2 * parts_of(f.n, BLOCK) * BLOCK;
+    f.all = uh_parts_of(f.rows, t->kernel->rows) * t->kernel->rows;
+    f.depth = 2 * uh_parts_of(f.n, BLOCK) * BLOCK;
     f.packed = (double *)(size_t)room;
     f.re = f.packed + f.all * f.depth;
     f.im = f.re + f.all * f.depth / 2;
@@ -607,7 +599,7 @@ static void known_row(const void *context, size_t j, size_t p, size_t k,
     const double *re = f->re + row * f->n, *im = f->im + row * f->n;
     while (k > 0) {
         const size_t block = p / (2 * BLOCK), at = p % (2 * BLOCK);
-        const size_t c = at % BLOCK, length = least(k, BLOCK - c);
+        const size_t c = at % BLOCK, length = uh_least(k, BLOCK - c);
         const int second = at >= BLOCK;
         const double *from =
             (second != (int)imaginary ? im : re) + block * BLOCK + c;
@@ -682,7 +674,8 @@ static int factor_block(struct factor *f, double *c, size_t i0, size_t ldc)
 static void load_block(const struct factor *f, const double *g, size_t i0,
                        size_t ldc, double *c)
 {
-    const size_t high = f->t->kernel->rows, end = parts_of(f->n, high) * high;
+    const size_t high = f->t->kernel->rows,
+                 end = uh_parts_of(f->n, high) * high;
     for (size_t j = f->j0; j < f->j1; j++, c += ldc) {
         const double *from = g + (i0 * f->n + j * high);
         for (size_t i = i0; i < i0 + ldc; i += high, from += f->n * high) {
@@ -718,7 +711,7 @@ int uh_torus_factor(const struct uh_torus *t,
     }
     int done = isfinite(taken + trace);
     for (; done && q.j0 < n; q.j0 = q.j1) {
-        q.j1 = least(q.j0 + BLOCK, n);
+        q.j1 = uh_least(q.j0 + BLOCK, n);
         const size_t i0 = q.j0 / high * high, ldc = all - i0;
         const size_t wide = q.j1 - q.j0;
         load_block(&q, gre, i0, ldc, c);

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "arena.h"
+#include "cells.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -34,6 +35,30 @@ static inline int arena_gone(void **state)
 {
     struct uh_arena *arena = *state;
     uh_arena_free(&arena);
+    return 0;
+}
+
+/* The same of all tests of a program whose state is an arena and two threads. */
+struct state {
+    struct uh_arena *arena;
+    struct uh_pool *pool;
+};
+
+static inline int state_made(void **state)
+{
+    struct state *s = malloc(sizeof *s);
+    s->arena = uh_arena_new();
+    s->pool = uh_pool_open(2);
+    *state = s;
+    return 0;
+}
+
+static inline int state_gone(void **state)
+{
+    struct state *s = *state;
+    uh_pool_close(&s->pool);
+    uh_arena_free(&s->arena);
+    free(s);
     return 0;
 }
 

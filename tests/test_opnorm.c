@@ -9,29 +9,6 @@
 #include <lapacke.h>
 #include <math.h>
 
-struct state {
-    struct uh_arena *arena;
-    struct uh_pool *pool;
-};
-
-static int setup(void **state)
-{
-    struct state *s = malloc(sizeof *s);
-    s->arena = uh_arena_new();
-    s->pool = uh_pool_open(2);
-    *state = s;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct state *s = *state;
-    uh_pool_close(&s->pool);
-    uh_arena_free(&s->arena);
-    free(s);
-    return 0;
-}
-
 /* A network whose weights are uniform in +-1. */
 static struct uh_net made(struct state *s, const char *arch, const char *name)
 {
@@ -1292,5 +1269,5 @@ int main(void)
         cmocka_unit_test(only_what_is_asked_for_is_given),
         cmocka_unit_test(broken_contracts_are_named),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, state_made, state_gone);
 }

@@ -10,29 +10,6 @@
 
 #define TURN 6.283185307179586
 
-struct state {
-    struct uh_arena *arena;
-    struct uh_pool *pool;
-};
-
-static int setup(void **state)
-{
-    struct state *s = malloc(sizeof *s);
-    s->arena = uh_arena_new();
-    s->pool = uh_pool_open(2);
-    *state = s;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct state *s = *state;
-    uh_pool_close(&s->pool);
-    uh_arena_free(&s->arena);
-    free(s);
-    return 0;
-}
-
 static double *zeros(struct uh_arena *arena, size_t n)
 {
     return uh_arena_alloc(arena, n, sizeof(double));
@@ -1972,5 +1949,5 @@ int main(void)
         cmocka_unit_test(threads_and_kernels_change_no_bit),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
-    return cmocka_run_group_tests(tests, setup, teardown) ? 1 : 0;
+    return cmocka_run_group_tests(tests, state_made, state_gone) ? 1 : 0;
 }
