@@ -650,9 +650,9 @@ static double seek(struct search *q, struct uh_map *map, const char *stream)
     return found.bound;
 }
 
-static double allowed_norm(const struct search *q)
+static int tight(const struct search *q, double bound)
 {
-    return sqrt(q->best) * (1 + q->s.tolerance);
+    return bound * bound <= allowed(q, q->best);
 }
 
 static void conclude(const struct search *q, struct uh_opnorm *out)
@@ -687,21 +687,23 @@ struct uh_opnorm uh_opnorm_named(const struct uh_layer *layer,
     }
     struct search q = {.s = s, .map = map, .arena = arena};
     q.first = first_runs(&q, layer);
-    const int torus = layer->kind == UH_CONV && uh_map_in(map) > SMALL;
+    const int torus =
+        layer->kind == UH_CONV && uh_map_in(map) > SMALL &&
+        (s.drawn ? s.bounds & UH_OPNORM_PROVED : s.bounds != UH_OPNORM_LOWER);
     double proved = (double)INFINITY;
-    if (torus && !s.drawn && s.bounds != UH_OPNORM_LOWER) {
+    if (torus && !s.drawn) {
         proved = seek(&q, map, stream);
     }
-    if (!(proved <= allowed_norm(&q))) {
+    if (!tight(&q, proved)) {
         search(&q, stream, &out);
-        if (torus && s.drawn && (s.bounds & UH_OPNORM_PROVED)) {
-            proved = fmin(proved, seek(&q, map, stream));
-        }
+    }
+    if (torus && s.drawn) {
+        proved = seek(&q, map, stream);
     }
     conclude(&q, &out);
     if (s.bounds & UH_OPNORM_PROVED) {
         out.upper_proved =
-            proved <= allowed_norm(&q)
+            tight(&q, proved)
                 ? proved
                 : fmin(proved, prove(layer, scale, map, out.lower, pool));
     }

@@ -10,7 +10,6 @@
  * decides. */
 #include "opnorm_seek.h"
 
-#include "die.h"
 #include "eigen.h"
 
 #include <math.h>

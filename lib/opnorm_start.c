@@ -6,7 +6,6 @@
  * has to be right. */
 #include "opnorm_seek.h"
 
-#include "die.h"
 #include "eigen.h"
 #include "stream.h"
 
