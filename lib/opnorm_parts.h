@@ -288,9 +288,9 @@ struct uh_torus_proof {
     double square; /* tau^2 */
     size_t ranks;
     const struct uh_torus_rank *rank;
-    size_t count; /* ranks, those of weight 2 twice */
-    double *const *v, *const
-                          *p; /* (count) small fields, large fields outside */
+    size_t count;     /* ranks, those of weight 2 twice */
+    double *const *v; /* (count) small fields */
+    double *const *p; /* (count) large fields, 0 inside */
 };
 
 /* How many of the proof's ranks are at a frequency, and the first of them. */
