@@ -65,7 +65,7 @@ struct uh_opnorm_kernel {
 
 const struct uh_opnorm_kernel *uh_opnorm_kernel_of(enum uh_kernel kernel);
 
-/* c (columns of height ldc) += a b, a packed by uh_opnorm_pack, b handed over
+/* c (columns of height ldc) += a b, a packed in panels of rows, b handed over
  * in columns: fill(context, j, p, k, to) writes b[p .. p + k)[j] to to[0 .. k).
  * Rows of a: from panel i0 to i1; columns j0 to j1 of b, column j at c + (j -
  * j0) ldc, whose entries are the rows from panel i0 on and need

@@ -323,6 +323,20 @@ static size_t *outside_list(const struct uh_torus *t,
     return list;
 }
 
+/* From the map's own order to a field. */
+static void lay(const struct uh_torus *t, const struct uh_torus_face *face,
+                const double *x, double *field)
+{
+    memset(field, 0, t->conv.groups * t->places * face->chans * sizeof *field);
+    for (size_t g = 0; g < t->conv.groups; g++) {
+        for (size_t y = 0; y < face->tall; y++) {
+            memcpy(field + (g * t->places + y * t->size[1]) * face->chans, x,
+                   face->broad * face->chans * sizeof *x);
+            x += face->broad * face->chans;
+        }
+    }
+}
+
 /* p and q - D'p of a vector. */
 static void vector_hand(const struct seek *q, const double *x, double *p,
                         double *b)
@@ -336,7 +350,7 @@ static void vector_hand(const struct seek *q, const double *x, double *p,
     if (t->turned) {
         uh_map_apply(t->map, x, y);
     }
-    uh_seek_lay(t, &t->small, t->turned ? y : x, a);
+    lay(t, &t->small, t->turned ? y : x, a);
     uh_torus_apply(t, t->to, NULL, 0, a, p);
     memcpy(in, p, q->nl * sizeof *in);
     uh_torus_cut(t, &t->large, 0, p);

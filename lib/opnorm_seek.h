@@ -52,11 +52,4 @@ double *uh_seek_images(const struct uh_seek *seek, size_t count,
 size_t uh_seek_rayleigh(size_t n, const double *o, const double *h,
                         double *value, double *by, struct uh_arena *arena);
 
-/* From a field to the map's own order, and back. */
-void uh_seek_pick(const struct uh_torus *torus,
-                  const struct uh_torus_face *face, const double *field,
-                  double *x);
-void uh_seek_lay(const struct uh_torus *torus, const struct uh_torus_face *face,
-                 const double *x, double *field);
-
 #endif

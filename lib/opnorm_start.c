@@ -700,25 +700,13 @@ static void solve_small(struct start *q)
     }
 }
 
-void uh_seek_pick(const struct uh_torus *t, const struct uh_torus_face *face,
-                  const double *field, double *x)
+/* From a field to the map's own order. */
+static void pick(const struct uh_torus *t, const struct uh_torus_face *face,
+                 const double *field, double *x)
 {
     for (size_t g = 0; g < t->conv.groups; g++) {
         for (size_t y = 0; y < face->tall; y++) {
             memcpy(x, field + (g * t->places + y * t->size[1]) * face->chans,
-                   face->broad * face->chans * sizeof *x);
-            x += face->broad * face->chans;
-        }
-    }
-}
-
-void uh_seek_lay(const struct uh_torus *t, const struct uh_torus_face *face,
-                 const double *x, double *field)
-{
-    memset(field, 0, t->conv.groups * t->places * face->chans * sizeof *field);
-    for (size_t g = 0; g < t->conv.groups; g++) {
-        for (size_t y = 0; y < face->tall; y++) {
-            memcpy(field + (g * t->places + y * t->size[1]) * face->chans, x,
                    face->broad * face->chans * sizeof *x);
             x += face->broad * face->chans;
         }
@@ -753,7 +741,7 @@ static double *start_of(const struct start *q, size_t i)
     }
     uh_torus_back(t, n, hat, field);
     uh_torus_cut(t, face, 1, field);
-    uh_seek_pick(t, face, field, x);
+    pick(t, face, field, x);
     uh_arena_release(scratch, mark);
     return x;
 }

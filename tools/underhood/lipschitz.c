@@ -172,7 +172,7 @@ const struct command lipschitz_command = {
     "  proved   a theorem's bound; of most convolutions, and of dense layers\n"
     "           up to 4096 wide, within 1e-6 of lower\n"
     "  upper    the same where it is as tight as that; else a bound that\n"
-    "           fails with a probability of at most 1e-9 over the vectors that\n"
+    "           fails with a probability of at most 1e-9 over vectors that\n"
     "           the stream `lipschitz/LAYER` draws.  upper / lower - 1 is at\n"
     "           most 1e-6 for dense, conv and meanpool where the steps allow\n"
     "           it\n"
