@@ -1,13 +1,14 @@
 /* arena.c: memory by lifetime.
  *
- * A chain of blocks, newest first; each is at least twice as large as the one
- * before, so that a release of the whole costs a handful of frees.
+ * A chain of blocks, newest first: a small one, then large pages, each at least
+ * twice as large as the one before, up to a limit.
  */
 #include "arena.h"
 #include "die.h"
 
 #include <gmp.h>
 #include <jansson.h>
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -18,13 +19,17 @@
 enum {
     ALIGNMENT = 64,
     FIRST_BLOCK = 1 << 16,
-    LARGEST_STEP = 1 << 26,
+    LARGEST_STEP = 1 << 24,
     LARGEST_SPARE = 1 << 27
 };
 
-/* Bytes of a large page.  The system clears one for less than the 512 small
- * ones that it holds. */
+/* Bytes of a large page.  The system clears one for much less than the 512
+ * small ones that it holds. */
 enum { PAGE = 1 << 21 };
+
+/* What is freed stays the program's, up to so much, for the next arena: a page
+ * from the system costs more than what is mostly done with it. */
+enum { RETAINED = 1 << 28, LARGEST_RETAINED = 1 << 25 };
 
 struct block {
     struct block *older;
@@ -78,6 +83,8 @@ __attribute__((constructor)) static void guard_libraries(void)
 {
     mp_set_memory_functions(take, retake, give_back);
     json_set_alloc_funcs(take, free);
+    (void)mallopt(M_MMAP_THRESHOLD, LARGEST_RETAINED);
+    (void)mallopt(M_TRIM_THRESHOLD, RETAINED);
 }
 
 struct uh_arena *uh_arena_new(void)
@@ -125,8 +132,13 @@ static size_t next_block_size(const struct uh_arena *arena, size_t bytes)
     (void)arena;
     return bytes;
 #else
-    size_t size = arena->newest ? arena->newest->size : FIRST_BLOCK / 2;
-    size = size < LARGEST_STEP ? 2 * size : LARGEST_STEP;
+    size_t size = FIRST_BLOCK;
+    if (arena->newest && arena->newest->size < PAGE / 2) {
+        size = PAGE - HEADER;
+    } else if (arena->newest) {
+        size = 2 * (arena->newest->size + HEADER);
+        size = (size < LARGEST_STEP ? size : LARGEST_STEP) - HEADER;
+    }
     return size > bytes ? size : bytes;
 #endif
 }
@@ -142,20 +154,25 @@ static void add_block(struct uh_arena *arena, size_t bytes)
     }
     size_t size = next_block_size(arena, bytes);
     struct block *block = NULL;
-    const size_t unit = size < 2 * PAGE ? ALIGNMENT : PAGE;
+#ifdef UH_ARENA_MALLOC
+    const size_t unit = ALIGNMENT;
+#else
+    const size_t unit = HEADER + size < PAGE ? ALIGNMENT : PAGE;
+#endif
+    size_t whole = 0;
     if (size <= SIZE_MAX - HEADER - unit) {
-        size_t whole = (HEADER + size + unit - 1) / unit * unit;
+        whole = (HEADER + size + unit - 1) / unit * unit;
         block = aligned_alloc(unit, whole);
     }
     if (!block) {
         out_of_memory(bytes);
     }
 #ifdef MADV_HUGEPAGE
-    if (size >= 2 * PAGE) {
-        (void)madvise(block, HEADER + size, MADV_HUGEPAGE); /* or small ones */
+    if (unit == PAGE) {
+        (void)madvise(block, whole, MADV_HUGEPAGE); /* or small ones */
     }
 #endif
-    *block = (struct block){arena->newest, size, 0};
+    *block = (struct block){arena->newest, whole - HEADER, 0};
     arena->newest = block;
 }
 
