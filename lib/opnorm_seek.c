@@ -21,6 +21,7 @@ enum {
     LONG = 200, /* their steps, at most */
     MOST = 40,  /* negative directions, at most */
     HANDS = RUNS * EACH + MOST,
+    PART = 4096, /* entries done together */
     KEPT = UH_SEEK_KEPT
 };
 
@@ -28,15 +29,21 @@ static const double close_by = 1e-3;    /* values that are the same, perhaps */
 static const double least_rough = 2e-7; /* tolerance for float32 */
 static const double rough = 1e-5;       /* what float32 may have moved */
 
-/* A pair that may become one of the proof's: p and q - D'p, and what is solved
- * for; transforms. */
+/* A pair that may become one of the proof's: p, (groups, outs, m), and
+ * transforms of q - D'p and of what is solved for. */
 struct hand {
     double *p, *hat, *v;
+};
+
+/* Some places of the torus. */
+struct places {
+    size_t *at, count;
 };
 
 struct seek {
     struct uh_seek *s;
     struct uh_torus *t;
+    struct uh_arena *trial; /* for what lasts until the next try */
     size_t runs;
     struct uh_krylov run[RUNS];
     double value[RUNS][LONG]; /* the top value after each step */
@@ -45,8 +52,12 @@ struct seek {
     double *near[RUNS * EACH]; /* Ritz vectors, from the top, (map's in) */
     size_t hands;
     struct hand hand[HANDS];
-    size_t ns, nl; /* entries of fields */
-    size_t *edge, edges, *reach, reached;
+    size_t ns, nl;       /* entries of fields, */
+    size_t np, nh;       /* of a hand's p, of its transforms */
+    struct places outs;  /* large ones with something outside, */
+    struct places reach; /* small ones that D' reaches from there; */
+    struct places edge;  /* small ones with something outside, */
+    struct places wide;  /* large ones that D reaches from there, and outs */
     struct uh_torus_proof proof;
 };
 
@@ -117,14 +128,16 @@ static void run_more(struct seek *q, size_t count, double goal)
 
 /* All runs' top vectors together. */
 struct joined {
+    const struct seek *q;
     size_t count;
     double *y[RUNS * EACH], theta[RUNS * EACH], rho[RUNS * EACH];
     const double *last[RUNS * EACH];
+    double *o, *h, *by; /* (count, count) */
 };
 
 static void collect(struct seek *q, struct joined *all)
 {
-    struct uh_arena *own = q->s->own, *scratch = uh_pool_scratch(q->t->pool);
+    struct uh_arena *own = q->trial, *scratch = uh_pool_scratch(q->t->pool);
     const size_t dim = uh_map_in(q->t->map);
     for (size_t r = 0; r < q->runs; r++) {
         struct uh_krylov *run = &q->run[r];
@@ -145,6 +158,35 @@ static void collect(struct seek *q, struct joined *all)
             all->rho[to] = run->beta[run->steps - 1] * at[run->steps - 1];
             all->last[to] = run->basis[run->steps];
         }
+    }
+}
+
+/* A row of the two matrices for Rayleigh and Ritz. */
+static void joined_row(void *context, size_t i, struct uh_pool *serial)
+{
+    const struct joined *all = context;
+    const struct uh_opnorm_kernel *k = all->q->t->kernel;
+    const size_t n = all->count, dim = uh_map_in(all->q->t->map);
+    (void)serial;
+    for (size_t j = 0; j <= i; j++) {
+        const double both = uh_opnorm_dot(k, dim, all->y[i], all->y[j]);
+        const double ij = uh_opnorm_dot(k, dim, all->y[i], all->last[j]);
+        const double ji = uh_opnorm_dot(k, dim, all->y[j], all->last[i]);
+        all->o[i * n + j] = all->o[j * n + i] = both;
+        all->h[i * n + j] = all->h[j * n + i] =
+            (all->theta[i] + all->theta[j]) / 2 * both +
+            (all->rho[j] * ij + all->rho[i] * ji) / 2;
+    }
+}
+
+static void joined_vector(void *context, size_t i, struct uh_pool *serial)
+{
+    const struct joined *all = context;
+    const size_t n = all->count, dim = uh_map_in(all->q->t->map);
+    (void)serial;
+    for (size_t j = 0; j < n; j++) {
+        all->q->t->kernel->subtract(dim, -all->by[i * n + j], all->y[j],
+                                    all->q->near[i]);
     }
 }
 
@@ -171,37 +213,24 @@ static void take_best(struct seek *q, const double value[])
     q->near[0] = top;
 }
 
-/* Rayleigh and Ritz for all runs' vectors. */
+/* Rayleigh and Ritz for all runs' vectors; those are made that are used. */
 static void join(struct seek *q)
 {
-    struct uh_arena *own = q->s->own;
-    const size_t dim = uh_map_in(q->t->map);
-    struct joined all = {.count = 0};
+    struct uh_arena *own = q->trial;
+    struct joined all = {.q = q};
     collect(q, &all);
     const size_t n = all.count;
-    double *o = uh_arena_alloc(own, 2 * n * n, sizeof *o), *h = o + n * n;
-    for (size_t i = 0; i < n; i++) {
-        for (size_t j = 0; j <= i; j++) {
-            const double both =
-                uh_opnorm_dot(q->t->kernel, dim, all.y[i], all.y[j]);
-            const double ij =
-                uh_opnorm_dot(q->t->kernel, dim, all.y[i], all.last[j]);
-            const double ji =
-                uh_opnorm_dot(q->t->kernel, dim, all.y[j], all.last[i]);
-            o[i * n + j] = o[j * n + i] = both;
-            h[i * n + j] = h[j * n + i] =
-                (all.theta[i] + all.theta[j]) / 2 * both +
-                (all.rho[j] * ij + all.rho[i] * ji) / 2;
-        }
-    }
-    double *by = uh_arena_alloc(own, n * n, sizeof *by), value[RUNS * EACH];
-    q->found = uh_seek_rayleigh(n, o, h, value, by, own);
+    all.o = uh_arena_alloc(own, 3 * n * n, sizeof *all.o);
+    all.h = all.o + n * n;
+    all.by = all.h + n * n;
+    uh_cells(q->t->pool, n, joined_row, &all);
+    double value[RUNS * EACH];
+    q->found = uh_least(uh_seek_rayleigh(n, all.o, all.h, value, all.by, own),
+                        1 + 2 * q->runs);
     for (size_t i = 0; i < q->found; i++) {
-        q->near[i] = uh_arena_alloc(own, dim, sizeof(double));
-        for (size_t j = 0; j < n; j++) {
-            q->t->kernel->subtract(dim, -by[i * n + j], all.y[j], q->near[i]);
-        }
+        q->near[i] = uh_arena_alloc(own, uh_map_in(q->t->map), sizeof(double));
     }
+    uh_cells(q->t->pool, q->found, joined_vector, &all);
     take_best(q, value);
 }
 
@@ -292,15 +321,13 @@ static void solve_at(const void *context, size_t group, size_t f,
     }
 }
 
-/* Places with something outside of the face; or those that the other side's
- * outside reaches. */
-static size_t *outside_list(const struct uh_torus *t,
-                            const struct uh_torus_face *face, int reach,
-                            size_t *count, struct uh_arena *arena)
+/* Marks places with something outside of the face (reach 0), or those that D'
+ * (1) or D (-1) reaches from there. */
+static void mark_outside(const struct uh_torus *t,
+                         const struct uh_torus_face *face, int reach,
+                         unsigned char *mark)
 {
-    unsigned char *mark = uh_arena_alloc(arena, t->places, 1);
-    size_t *list = uh_arena_alloc(arena, t->places, sizeof *list);
-    const ptrdiff_t sign = t->to->back ? -1 : 1;
+    const ptrdiff_t sign = t->to->back ? -reach : reach;
     for (size_t i = 0; i < t->places; i++) {
         if (!memchr(face->inside + i * face->blocks, 0, face->blocks)) {
             continue;
@@ -314,13 +341,35 @@ static size_t *outside_list(const struct uh_torus *t,
             mark[y * t->size[1] + x] = 1;
         }
     }
-    *count = 0;
+}
+
+static struct places list_places(const struct uh_torus *t, unsigned char *mark,
+                                 struct uh_arena *arena)
+{
+    struct places list = {uh_arena_alloc(arena, t->places, sizeof *list.at), 0};
     for (size_t i = 0; i < t->places; i++) {
         if (mark[i]) {
-            list[(*count)++] = i;
+            list.at[list.count++] = i;
         }
     }
+    memset(mark, 0, t->places);
     return list;
+}
+
+static void list_all(struct seek *q)
+{
+    const struct uh_torus *t = q->t;
+    struct uh_arena *own = q->s->own;
+    unsigned char *mark = uh_arena_alloc(own, t->places, 1);
+    mark_outside(t, &t->large, 0, mark);
+    q->outs = list_places(t, mark, own);
+    mark_outside(t, &t->large, 1, mark);
+    q->reach = list_places(t, mark, own);
+    mark_outside(t, &t->small, 0, mark);
+    q->edge = list_places(t, mark, own);
+    mark_outside(t, &t->small, -1, mark);
+    mark_outside(t, &t->large, 0, mark);
+    q->wide = list_places(t, mark, own);
 }
 
 /* From the map's own order to a field. */
@@ -337,48 +386,73 @@ static void lay(const struct uh_torus *t, const struct uh_torus_face *face,
     }
 }
 
-/* p and q - D'p of a vector. */
-static void vector_hand(const struct seek *q, const double *x, double *p,
-                        double *b)
+/* Between a hand's p and a field. */
+static void pack_outs(const struct seek *q, const double *field, double *p)
 {
-    const struct uh_torus *t = q->t;
-    struct uh_arena *scratch = uh_pool_scratch(t->pool);
-    const struct uh_mark mark = uh_arena_open(scratch);
+    const size_t m = q->s->m;
+    for (size_t g = 0; g < q->t->conv.groups; g++) {
+        for (size_t i = 0; i < q->outs.count; i++, p += m) {
+            memcpy(p, field + (g * q->t->places + q->outs.at[i]) * m,
+                   m * sizeof *p);
+        }
+    }
+}
+
+static void unpack_outs(const struct seek *q, const double *p, double *field)
+{
+    const size_t m = q->s->m;
+    for (size_t g = 0; g < q->t->conv.groups; g++) {
+        for (size_t i = 0; i < q->outs.count; i++, p += m) {
+            memcpy(field + (g * q->t->places + q->outs.at[i]) * m, p,
+                   m * sizeof *p);
+        }
+    }
+}
+
+/* Hands while they are made: first those of Ritz vectors, then of a pair's
+ * fields one or two. */
+struct making {
+    const struct seek *q;
+    size_t first;   /* hands that have a vector */
+    double **small; /* (first) vectors of the small side */
+    struct {
+        const struct uh_seek_pair *pair;
+        const double *image;
+        int imaginary;
+    } of[MOST];
+};
+
+/* p and q - D'p of a vector; fields, 0 before. */
+static void vector_hand(const struct seek *q, const struct uh_torus *t,
+                        const double *x, double *p, double *b,
+                        struct uh_arena *scratch)
+{
     double *in = uh_arena_alloc_raw(scratch, q->nl, sizeof *in);
     double *a = uh_arena_alloc_raw(scratch, q->ns, sizeof *a);
-    double *y = uh_arena_alloc_raw(scratch, uh_map_out(t->map), sizeof *y);
-    if (t->turned) {
-        uh_map_apply(t->map, x, y);
-    }
-    lay(t, &t->small, t->turned ? y : x, a);
-    uh_torus_apply(t, t->to, NULL, 0, a, p);
+    lay(t, &t->small, x, a);
+    uh_torus_apply(t, t->to, q->wide.at, q->wide.count, a, p);
     memcpy(in, p, q->nl * sizeof *in);
     uh_torus_cut(t, &t->large, 0, p);
     uh_torus_cut(t, &t->large, 1, in);
-    memset(b, 0, q->ns * sizeof *b);
-    uh_torus_apply(t, t->from, q->edge, q->edges, in, b);
+    uh_torus_apply(t, t->from, q->edge.at, q->edge.count, in, b);
     uh_torus_cut(t, &t->small, 0, b);
     memset(a, 0, q->ns * sizeof *a);
-    uh_torus_apply(t, t->from, q->reach, q->reached, p, a);
+    uh_torus_apply(t, t->from, q->reach.at, q->reach.count, p, a);
     for (size_t i = 0; i < q->ns; i++) {
         b[i] = -b[i] - a[i];
     }
-    uh_arena_release(scratch, mark);
 }
 
 /* Of a vector of D at a frequency, as one of two real fields on the torus: what
  * is outside. */
-static void rank_hand(const struct seek *q, const struct uh_seek_pair *pair,
-                      const double *u, int imaginary, double *p, double *b)
+static void rank_hand(const struct seek *q, const struct uh_torus *t,
+                      const struct uh_seek_pair *pair, const double *u,
+                      int imaginary, double *p, double *b,
+                      struct uh_arena *scratch)
 {
-    const struct uh_torus *t = q->t;
-    struct uh_arena *scratch = uh_pool_scratch(t->pool);
-    const struct uh_mark mark = uh_arena_open(scratch);
     const size_t n = q->s->n, m = q->s->m;
     const double *v = pair->vector, each = 1 / sqrt(pair->value);
     double *a = uh_arena_alloc(scratch, q->ns, sizeof *a);
-    memset(b, 0, q->ns * sizeof *b);
-    memset(p, 0, q->nl * sizeof *p);
     for (size_t i = 0; i < t->places; i++) {
         double c, s;
         uh_torus_phase(t, pair->f, (ptrdiff_t)(i / t->size[1]),
@@ -397,44 +471,70 @@ static void rank_hand(const struct seek *q, const struct uh_seek_pair *pair,
     }
     uh_torus_cut(t, &t->large, 0, p);
     uh_torus_cut(t, &t->small, 0, b);
-    uh_torus_apply(t, t->from, q->reach, q->reached, p, a);
+    uh_torus_apply(t, t->from, q->reach.at, q->reach.count, p, a);
     t->kernel->subtract(q->ns, 1, a, b);
-    uh_arena_release(scratch, mark);
 }
 
-static struct hand *new_hand(struct seek *q)
+static void hand_cell(void *context, size_t index, struct uh_pool *serial)
 {
-    const size_t size = q->t->conv.groups * q->t->freqs * 2 * q->s->n;
-    struct hand *h = &q->hand[q->hands++];
-    h->p = uh_arena_alloc_raw(q->s->own, q->nl, sizeof *h->p);
-    h->hat = uh_arena_alloc_raw(q->s->own, size, sizeof *h->hat);
-    h->v = uh_arena_alloc_raw(q->s->own, size, sizeof *h->v);
-    return h;
+    const struct making *make = context;
+    const struct seek *q = make->q;
+    const struct hand *h = &q->hand[index];
+    struct uh_torus t = *q->t;
+    struct uh_arena *scratch = uh_pool_scratch(serial);
+    double *p = uh_arena_alloc(scratch, q->nl, sizeof *p);
+    double *b = uh_arena_alloc(scratch, q->ns, sizeof *b);
+    t.pool = serial;
+    if (index < make->first) {
+        vector_hand(q, &t, make->small[index], p, b, scratch);
+    } else {
+        const size_t i = index - make->first;
+        rank_hand(q, &t, make->of[i].pair, make->of[i].image,
+                  make->of[i].imaginary, p, b, scratch);
+    }
+    pack_outs(q, p, h->p);
+    uh_torus_transform(&t, q->s->n, b, h->hat);
 }
 
-/* The hands: of the Ritz vectors, few of the first runs, and of all pairs above
- * tau. */
-static void make_hands(struct seek *q, size_t near, size_t pairs,
+/* Vectors of the small side: the Ritz vectors, or their images. */
+static double **small_vectors(const struct seek *q)
+{
+    const struct uh_torus *t = q->t;
+    double **small = uh_arena_alloc(q->trial, q->found, sizeof *small);
+    for (size_t i = 0; i < q->found; i++) {
+        small[i] = q->near[i];
+        if (t->turned) {
+            small[i] = uh_arena_alloc_raw(q->trial, uh_map_out(t->map),
+                                          sizeof(double));
+            uh_map_apply(t->map, q->near[i], small[i]);
+        }
+    }
+    return small;
+}
+
+/* The hands: of the Ritz vectors, and of all pairs above tau. */
+static void make_hands(struct seek *q, size_t pairs,
                        const struct uh_seek_pair pair[])
 {
-    struct uh_arena *scratch = uh_pool_scratch(q->t->pool);
-    const struct uh_mark mark = uh_arena_open(scratch);
-    double *b = uh_arena_alloc_raw(scratch, q->ns, sizeof *b);
-    for (size_t i = 0; i < near; i++) {
-        struct hand *h = new_hand(q);
-        vector_hand(q, q->near[i], h->p, b);
-        uh_torus_transform(q->t, q->s->n, b, h->hat);
-    }
-    const double *image = uh_seek_images(q->s, pairs, pair);
+    struct making make = {.q = q, .first = q->found, .small = small_vectors(q)};
+    const double *image = uh_seek_images(q->s, pairs, pair, q->trial);
+    q->hands = q->found;
     for (size_t i = 0; i < pairs; i++) {
         const int both = q->t->freq[pair[i].f].weight > 1;
         for (int imaginary = 0; imaginary <= both; imaginary++) {
-            struct hand *h = new_hand(q);
-            rank_hand(q, &pair[i], image + i * 2 * q->s->m, imaginary, h->p, b);
-            uh_torus_transform(q->t, q->s->n, b, h->hat);
+            const size_t to = q->hands++ - q->found;
+            make.of[to].pair = &pair[i];
+            make.of[to].image = image + i * 2 * q->s->m;
+            make.of[to].imaginary = imaginary;
         }
     }
-    uh_arena_release(scratch, mark);
+    for (size_t i = 0; i < q->hands; i++) {
+        struct hand *h = &q->hand[i];
+        h->p = uh_arena_alloc_raw(q->trial, q->np, sizeof *h->p);
+        h->hat = uh_arena_alloc_raw(q->trial, 2 * q->nh, sizeof *h->hat);
+        h->v = h->hat + q->nh;
+    }
+    uh_cells(q->t->pool, q->hands, hand_cell, &make);
 }
 
 /* -- the proof ----------------------------------------------------------------------- */
@@ -453,7 +553,8 @@ static double hat_dot(const struct seek *q, const double *x, const double *y)
 
 /* The values above the square, as pairs and as ranks of the proof. */
 static struct uh_seek_pair *list_ranks(const struct uh_seek *q, double square,
-                                       struct uh_torus_proof *proof)
+                                       struct uh_torus_proof *proof,
+                                       struct uh_arena *arena)
 {
     const struct uh_torus *t = q->torus;
     const size_t all = t->conv.groups * t->freqs * KEPT;
@@ -461,8 +562,8 @@ static struct uh_seek_pair *list_ranks(const struct uh_seek *q, double square,
     for (size_t i = 0; i < all; i++) {
         count += q->value[i] > square;
     }
-    struct uh_torus_rank *rank = uh_arena_alloc(q->own, count, sizeof *rank);
-    struct uh_seek_pair *pair = uh_arena_alloc(q->own, count, sizeof *pair);
+    struct uh_torus_rank *rank = uh_arena_alloc(arena, count, sizeof *rank);
+    struct uh_seek_pair *pair = uh_arena_alloc(arena, count, sizeof *pair);
     *proof = (struct uh_torus_proof){.square = square, .rank = rank};
     for (size_t i = 0; i < all; i++) {
         if (q->value[i] > square) {
@@ -481,72 +582,112 @@ static struct uh_seek_pair *list_ranks(const struct uh_seek *q, double square,
 static double solve(const struct seek *q, const struct uh_torus_proof *proof)
 {
     const struct uh_torus *t = q->t;
-    const size_t cells = t->conv.groups * t->freqs;
     for (size_t i = 0; i < q->hands; i++) {
-        memcpy(q->hand[i].v, q->hand[i].hat,
-               cells * 2 * q->s->n * sizeof(double));
+        memcpy(q->hand[i].v, q->hand[i].hat, q->nh * sizeof(double));
     }
-    const struct solving c = {q, proof, q->hands,
-                              uh_arena_alloc(q->s->own, cells, sizeof(double))};
+    const struct solving c = {
+        q, proof, q->hands,
+        uh_arena_alloc(q->trial, t->conv.groups * t->freqs, sizeof(double))};
     uh_torus_each_point(t, solve_at, &c);
     return uh_torus_certain(t, proof, c.slack);
 }
 
-/* Pair number i of the proof, from the hands. */
-static void combine_hands(const struct seek *q, const double *by, size_t column,
-                          double value, double **v, double **p)
+/* The form on the hands, and the vectors that are wanted of it. */
+struct forming {
+    const struct seek *q;
+    double *form, *by; /* (hands, hands) */
+    size_t count;      /* pairs, each a column of `by`, */
+    size_t column[MOST];
+    double scale[MOST]; /* times this */
+    double *v, *p;      /* (count, nh), (count, np) */
+};
+
+static void form_row(void *context, size_t i, struct uh_pool *serial)
+{
+    const struct forming *f = context;
+    const struct seek *q = f->q;
+    const size_t n = q->hands;
+    (void)serial;
+    for (size_t j = 0; j <= i; j++) {
+        const struct hand *a = &q->hand[i], *b = &q->hand[j];
+        f->form[i * n + j] = f->form[j * n + i] =
+            uh_opnorm_dot(q->t->kernel, q->np, a->p, b->p) +
+            (hat_dot(q, a->v, b->hat) + hat_dot(q, b->v, a->hat)) / 2;
+    }
+}
+
+/* A part of all pairs, from the hands. */
+static void combine_cell(void *context, size_t index, struct uh_pool *serial)
+{
+    const struct forming *f = context;
+    const struct seek *q = f->q;
+    const size_t at = index * PART;
+    const int is_p = at >= q->nh;
+    const size_t from = is_p ? at - uh_parts_of(q->nh, PART) * PART : at;
+    const size_t size = is_p ? q->np : q->nh;
+    const size_t n = uh_least(PART, size - from);
+    (void)serial;
+    for (size_t i = 0; i < f->count; i++) {
+        double *to = (is_p ? f->p + i * q->np : f->v + i * q->nh) + from;
+        memset(to, 0, n * sizeof *to);
+        for (size_t j = 0; j < q->hands; j++) {
+            const struct hand *h = &q->hand[j];
+            const double part =
+                f->by[j * q->hands + f->column[i]] * f->scale[i];
+            q->t->kernel->subtract(n, -part, (is_p ? h->p : h->v) + from, to);
+        }
+    }
+}
+
+static void combine_hands(const struct seek *q, struct forming *f,
+                          struct uh_torus_proof *proof)
 {
     const struct uh_torus *t = q->t;
-    const size_t size = t->conv.groups * t->freqs * 2 * q->s->n;
     struct uh_arena *scratch = uh_pool_scratch(t->pool);
     const struct uh_mark mark = uh_arena_open(scratch);
-    double *sum = uh_arena_alloc(scratch, size, sizeof *sum);
-    *v = uh_arena_alloc_raw(q->s->own, q->ns, sizeof(double));
-    *p = uh_arena_alloc(q->s->own, q->nl, sizeof(double));
-    for (size_t j = 0; j < q->hands; j++) {
-        const double part = by[j * q->hands + column] / sqrt(-value);
-        t->kernel->subtract(size, -part, q->hand[j].v, sum);
-        t->kernel->subtract(q->nl, -part, q->hand[j].p, *p);
+    f->v = uh_arena_alloc_raw(scratch, f->count * q->nh, sizeof *f->v);
+    f->p = uh_arena_alloc_raw(scratch, f->count * q->np, sizeof *f->p);
+    uh_cells(t->pool, uh_parts_of(q->nh, PART) + uh_parts_of(q->np, PART),
+             combine_cell, f);
+    double **v = uh_arena_alloc(q->trial, 2 * f->count + 1, sizeof *v);
+    double **p = v + f->count;
+    for (size_t i = 0; i < f->count; i++) {
+        v[i] = uh_arena_alloc_raw(q->trial, q->ns, sizeof(double));
+        p[i] = uh_arena_alloc(q->trial, q->nl, sizeof(double));
+        uh_torus_back(t, q->s->n, f->v + i * q->nh, v[i]);
+        unpack_outs(q, f->p + i * q->np, p[i]);
     }
-    uh_torus_back(t, q->s->n, sum, *v);
+    proof->v = v;
+    proof->p = p;
     uh_arena_release(scratch, mark);
 }
 
-/* The form on the hands, its negative vectors: the pairs.  How many of those
- * that are needed there are. */
-static size_t make_pairs(const struct seek *q, struct uh_torus_proof *proof)
+/* The form's most negative vectors: the proof's pairs.  0: there are fewer. */
+static int make_pairs(const struct seek *q, struct uh_torus_proof *proof)
 {
     const size_t n = q->hands;
-    double *form = uh_arena_alloc(q->s->own, 2 * n * n + 1, sizeof *form);
-    double *by = form + n * n;
-    for (size_t i = 0; i < n; i++) {
-        for (size_t j = 0; j <= i; j++) {
-            const struct hand *a = &q->hand[i], *b = &q->hand[j];
-            form[i * n + j] = form[j * n + i] =
-                uh_opnorm_dot(q->t->kernel, q->nl, a->p, b->p) +
-                (hat_dot(q, a->v, b->hat) + hat_dot(q, b->v, a->hat)) / 2;
-        }
-    }
-    uh_eigen_symmetric(n, form, by);
-    double **v = uh_arena_alloc(q->s->own, 2 * proof->count + 1, sizeof *v);
-    double **p = v + proof->count;
-    proof->v = v;
-    proof->p = p;
-    for (size_t i = 0; i < proof->count; i++) {
+    struct forming f = {.q = q};
+    f.form = uh_arena_alloc(q->trial, 2 * n * n + 1, sizeof *f.form);
+    f.by = f.form + n * n;
+    uh_cells(q->t->pool, n, form_row, &f);
+    uh_eigen_symmetric(n, f.form, f.by);
+    for (; f.count < proof->count; f.count++) {
         size_t low = 0;
         for (size_t j = 0; j < n; j++) {
-            if (form[j * n + j] < form[low * n + low]) {
+            if (f.form[j * n + j] < f.form[low * n + low]) {
                 low = j;
             }
         }
-        const double value = form[low * n + low];
+        const double value = f.form[low * n + low];
         if (!(value < 0)) {
-            return i;
+            return 0;
         }
-        form[low * n + low] = 1;
-        combine_hands(q, by, low, value, &v[i], &p[i]);
+        f.form[low * n + low] = 1;
+        f.column[f.count] = low;
+        f.scale[f.count] = 1 / sqrt(-value);
     }
-    return proof->count;
+    combine_hands(q, &f, proof);
+    return 1;
 }
 
 static double prove(struct seek *q)
@@ -559,18 +700,18 @@ static double prove(struct seek *q)
         if (sharp) { /* a value above tau was not seen */
             uh_seek_sharpen(q->s, square);
         }
-        const struct uh_seek_pair *pair = list_ranks(q->s, square, &proof);
+        const struct uh_seek_pair *pair =
+            list_ranks(q->s, square, &proof, q->trial);
         if (proof.count > MOST) {
             return (double)INFINITY;
         }
         q->hands = 0;
         if (proof.count > 0) {
-            make_hands(q, uh_least(q->found, 1 + 2 * q->runs), proof.ranks,
-                       pair);
+            make_hands(q, proof.ranks, pair);
         }
         certain = solve(q, &proof);
     }
-    if (!isfinite(certain) || make_pairs(q, &proof) < proof.count) {
+    if (!isfinite(certain) || !make_pairs(q, &proof)) {
         return (double)INFINITY;
     }
     q->proof = proof;
@@ -655,10 +796,14 @@ static void seek(struct seek *q, struct uh_arena *arena, struct uh_sought *out)
     const size_t dim = uh_map_in(t->map);
     q->ns = t->conv.groups * t->places * q->s->n;
     q->nl = t->conv.groups * t->places * q->s->m;
-    q->edge = outside_list(t, &t->small, 0, &q->edges, q->s->own);
-    q->reach = outside_list(t, &t->large, 1, &q->reached, q->s->own);
+    list_all(q);
+    q->np = t->conv.groups * q->outs.count * q->s->m;
+    q->nh = t->conv.groups * t->freqs * 2 * q->s->n;
+    q->trial = uh_arena_new();
+    const struct uh_mark none = uh_arena_open(q->trial);
     out->vector = uh_arena_alloc_raw(arena, dim, sizeof(double));
     for (int try = 0; !isfinite(out->bound) && try_again(q, try); try++) {
+        uh_arena_release(q->trial, none);
         join(q);
         if (q->found == 0) {
             break;
@@ -694,6 +839,7 @@ struct uh_sought uh_torus_seek(struct uh_map *map, const char *stream,
         if (proof && isfinite(out.bound)) {
             keep_proof(&q, arena, proof);
         }
+        uh_arena_free(&q.trial);
     }
     uh_arena_free(&s.own);
     return out;

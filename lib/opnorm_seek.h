@@ -44,7 +44,8 @@ void uh_seek_start(struct uh_seek *seek);
 
 /* (count, 2, m): D applied to pairs, which go by group. */
 double *uh_seek_images(const struct uh_seek *seek, size_t count,
-                       const struct uh_seek_pair pair[]);
+                       const struct uh_seek_pair pair[],
+                       struct uh_arena *arena);
 
 /* Rayleigh and Ritz: h of so many vectors whose inner products are o.  Values
  * descending, the coordinates of each vector in a row of `by`, (n, n); how many:

@@ -31,6 +31,7 @@ static const double parallel = 1e-4;
 /* A start while it is made. */
 struct start {
     struct uh_seek *s;
+    struct uh_arena *own; /* for what only the start needs */
     size_t pairs;
     struct uh_seek_pair *pair;  /* by group and frequency */
     const double *image;        /* (pairs, 2, m): D v */
@@ -216,7 +217,7 @@ static void choose_pairs(struct start *q)
 {
     const struct uh_torus *t = q->s->torus;
     const size_t points = t->conv.groups * t->freqs;
-    q->pair = uh_arena_alloc(q->s->own, points * KEPT, sizeof *q->pair);
+    q->pair = uh_arena_alloc(q->own, points * KEPT, sizeof *q->pair);
     size_t count = 0;
     for (size_t i = 0; i < points * KEPT; i++) {
         if (q->s->value[i] > 0) {
@@ -235,7 +236,7 @@ static void choose_pairs(struct start *q)
         q->pairs++;
     }
     qsort(q->pair, q->pairs, sizeof *q->pair, by_place);
-    q->dim = uh_arena_alloc(q->s->own, q->dims, sizeof *q->dim);
+    q->dim = uh_arena_alloc(q->own, q->dims, sizeof *q->dim);
     size_t d = 0;
     for (size_t i = 0; i < q->pairs; i++) {
         q->dim[d++] = 2 * i;
@@ -299,9 +300,9 @@ static void image_cell(void *context, size_t index, struct uh_pool *serial)
 }
 
 double *uh_seek_images(const struct uh_seek *q, size_t count,
-                       const struct uh_seek_pair pair[])
+                       const struct uh_seek_pair pair[], struct uh_arena *arena)
 {
-    struct strip *strip = uh_arena_alloc(q->own, count, sizeof *strip);
+    struct strip *strip = uh_arena_alloc(arena, count, sizeof *strip);
     size_t strips = 0;
     for (size_t i = 0; i < count; i++) {
         const size_t j0 = strips ? strip[strips - 1].j0 : 0;
@@ -310,7 +311,7 @@ double *uh_seek_images(const struct uh_seek *q, size_t count,
         }
         strip[strips - 1].j1 = i + 1;
     }
-    double *image = uh_arena_alloc_raw(q->own, count, 2 * q->m * sizeof *image);
+    double *image = uh_arena_alloc_raw(arena, count, 2 * q->m * sizeof *image);
     struct imaging c = {q, pair, strip, image};
     uh_cells(q->torus->pool, strips, image_cell, &c);
     return image;
@@ -359,7 +360,7 @@ static void products_cell(void *context, size_t index, struct uh_pool *serial)
 static void all_products(struct products *r)
 {
     const size_t high = r->q->s->torus->kernel->rows;
-    struct uh_arena *own = r->q->s->own;
+    struct uh_arena *own = r->q->own;
     r->packed = uh_arena_alloc(own, uh_parts_of(r->count, high) * high,
                                r->n * sizeof *r->packed);
     r->gram = uh_arena_alloc_raw(own, r->count * r->count, sizeof *r->gram);
@@ -448,7 +449,7 @@ static const float *field_products(const struct start *q,
 {
     const struct uh_torus *t = q->s->torus;
     const size_t h = t->size[0], w = t->size[1];
-    double *table = uh_arena_alloc(q->s->own, 2 * (h + w), sizeof *table);
+    double *table = uh_arena_alloc(q->own, 2 * (h + w), sizeof *table);
     double *c0 = table, *s0 = c0 + h, *c1 = s0 + h, *s1 = c1 + w;
     sum_characters(t, face, 0, c0, s0);
     sum_characters(t, face, 1, c1, s1);
@@ -459,7 +460,7 @@ static const float *field_products(const struct start *q,
         s0,
         c1,
         s1,
-        uh_arena_alloc_raw(q->s->own, q->dims * q->dims, sizeof(float))};
+        uh_arena_alloc_raw(q->own, q->dims * q->dims, sizeof(float))};
     uh_cells(t->pool, uh_parts_of(q->dims, 8), fields_cell, &p);
     return p.k;
 }
@@ -641,8 +642,7 @@ static void solve_small(struct start *q)
     struct small_run run[2];
     struct uh_stream s = uh_stream_open("%s/torus/start", q->s->stream);
     for (int i = 0; i < 2; i++) {
-        run[i].a =
-            uh_arena_alloc(q->s->own, 3 * (DEEP + 1) * d, sizeof(double));
+        run[i].a = uh_arena_alloc(q->own, 3 * (DEEP + 1) * d, sizeof(double));
         run[i].w = run[i].a + (DEEP + 1) * d;
         run[i].z = run[i].w + (DEEP + 1) * d;
         run[i].steps = 0;
@@ -661,7 +661,7 @@ static void solve_small(struct start *q)
         small_step(q, &run[1]);
     }
     const size_t each = uh_least(UH_SEEK_STARTS, deep), all = 2 * each;
-    double *a = uh_arena_alloc(q->s->own, 3 * all * d, sizeof *a);
+    double *a = uh_arena_alloc(q->own, 3 * all * d, sizeof *a);
     double *w = a + all * d, *z = w + all * d;
     for (size_t i = 0; i < 2; i++) {
         double value[UH_SEEK_STARTS], c[UH_SEEK_STARTS * DEEP];
@@ -670,7 +670,7 @@ static void solve_small(struct start *q)
         for (size_t k = 0; k < each; k++) {
             value[k] = uh_krylov_value(&t, k);
         }
-        uh_krylov_vectors(&t, each, value, c, q->s->own);
+        uh_krylov_vectors(&t, each, value, c, q->own);
         for (size_t k = 0; k < each * deep; k++) {
             const size_t to = (i * each + k / deep) * d, from = k % deep * d;
             q->s->torus->kernel->subtract(d, -c[k], run[i].a + from, a + to);
@@ -678,7 +678,7 @@ static void solve_small(struct start *q)
             q->s->torus->kernel->subtract(d, -c[k], run[i].z + from, z + to);
         }
     }
-    double *o = uh_arena_alloc(q->s->own, 3 * all * all, sizeof *o);
+    double *o = uh_arena_alloc(q->own, 3 * all * all, sizeof *o);
     double *h = o + all * all, *by = h + all * all, value[2 * UH_SEEK_STARTS];
     for (size_t i = 0; i < all; i++) {
         for (size_t j = 0; j <= i; j++) {
@@ -689,8 +689,8 @@ static void solve_small(struct start *q)
         }
     }
     q->s->starts =
-        uh_least(each, uh_seek_rayleigh(all, o, h, value, by, q->s->own));
-    q->coordinate = uh_arena_alloc(q->s->own, each * d, sizeof(double));
+        uh_least(each, uh_seek_rayleigh(all, o, h, value, by, q->own));
+    q->coordinate = uh_arena_alloc(q->own, each * d, sizeof(double));
     for (size_t i = 0; i < q->s->starts; i++) {
         q->s->guess[i] = value[i];
         for (size_t j = 0; j < all; j++) {
@@ -749,10 +749,11 @@ static double *start_of(const struct start *q, size_t i)
 void uh_seek_start(struct uh_seek *s)
 {
     const struct uh_torus *t = s->torus;
-    struct start q = {.s = s};
+    struct start q = {.s = s, .own = uh_pool_scratch(t->pool)};
+    const struct uh_mark mark = uh_arena_open(q.own);
     choose_pairs(&q);
-    q.image = uh_seek_images(s, q.pairs, q.pair);
-    const double **at = uh_arena_alloc(s->own, q.pairs, sizeof *at);
+    q.image = uh_seek_images(s, q.pairs, q.pair, q.own);
+    const double **at = uh_arena_alloc(q.own, q.pairs, sizeof *at);
     for (size_t i = 0; i < q.pairs; i++) {
         at[i] = q.pair[i].vector;
     }
@@ -768,4 +769,5 @@ void uh_seek_start(struct uh_seek *s)
     for (size_t i = 0; i < s->starts; i++) {
         s->start[i] = start_of(&q, i);
     }
+    uh_arena_release(q.own, mark);
 }
