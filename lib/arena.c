@@ -1,14 +1,17 @@
 /* arena.c: memory by lifetime.
  *
- * A chain of blocks, newest first: a small one, then large pages, each at least
- * twice as large as the one before, up to a limit.
+ * A chain of blocks, newest first: a small one from malloc, then large pages
+ * from the system, each block twice as large as the one before, up to a limit.
+ * A large block that an arena is done with waits on a shelf for the next one:
+ * to have its pages from the system again may cost more than what is done with
+ * them.
  */
 #include "arena.h"
 #include "die.h"
 
 #include <gmp.h>
 #include <jansson.h>
-#include <malloc.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -18,18 +21,11 @@
 
 enum {
     ALIGNMENT = 64,
+    PAGE = 1 << 21, /* bytes of a large page, cleared at once */
     FIRST_BLOCK = 1 << 16,
     LARGEST_STEP = 1 << 24,
-    LARGEST_SPARE = 1 << 27
+    SHELF = 1 << 28 /* bytes that may wait on it */
 };
-
-/* Bytes of a large page.  The system clears one for much less than the 512
- * small ones that it holds. */
-enum { PAGE = 1 << 21 };
-
-/* What is freed stays the program's, up to so much, for the next arena: a page
- * from the system costs more than what is mostly done with it. */
-enum { RETAINED = 1 << 28, LARGEST_RETAINED = 1 << 25 };
 
 struct block {
     struct block *older;
@@ -39,13 +35,18 @@ struct block {
 
 struct uh_arena {
     struct block *newest;
-    struct block *spare; /* the largest that a release has left, or NULL */
-    size_t fail_in;      /* requests until one fails; 0 is never */
+    size_t fail_in; /* requests until one fails; 0 is never */
 };
 
 enum {
     HEADER = (sizeof(struct block) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT
 };
+
+static struct {
+    pthread_mutex_t lock;
+    struct block *first;
+    size_t bytes;
+} shelf = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static _Noreturn void out_of_memory(size_t bytes)
 {
@@ -83,8 +84,6 @@ __attribute__((constructor)) static void guard_libraries(void)
 {
     mp_set_memory_functions(take, retake, give_back);
     json_set_alloc_funcs(take, free);
-    (void)mallopt(M_MMAP_THRESHOLD, LARGEST_RETAINED);
-    (void)mallopt(M_TRIM_THRESHOLD, RETAINED);
 }
 
 struct uh_arena *uh_arena_new(void)
@@ -96,21 +95,116 @@ struct uh_arena *uh_arena_new(void)
     return arena;
 }
 
-/* Work that takes and releases the same again and again would have the system
- * clear the same pages each time: the largest block is kept. */
+static int is_large(size_t whole)
+{
+#ifdef UH_ARENA_MALLOC
+    (void)whole;
+    return 0;
+#else
+    return whole >= PAGE;
+#endif
+}
+
+/* The smallest block on the shelf that is large enough and not mostly wasted,
+ * or NULL. */
+static struct block *from_shelf(size_t size)
+{
+    struct block **best = NULL;
+    pthread_mutex_lock(&shelf.lock);
+    for (struct block **at = &shelf.first; *at; at = &(*at)->older) {
+        if ((*at)->size >= size && (*at)->size / 2 <= size &&
+            (!best || (*at)->size < (*best)->size)) {
+            best = at;
+        }
+    }
+    struct block *block = best ? *best : NULL;
+    if (block) {
+        *best = block->older;
+        shelf.bytes -= HEADER + block->size;
+    }
+    pthread_mutex_unlock(&shelf.lock);
+    return block;
+}
+
+/* Whether there was something on it. */
+static int empty_shelf(void)
+{
+    pthread_mutex_lock(&shelf.lock);
+    struct block *block = shelf.first;
+    shelf.first = NULL;
+    shelf.bytes = 0;
+    pthread_mutex_unlock(&shelf.lock);
+    const int some = block != NULL;
+    while (block) {
+        struct block *older = block->older;
+        munmap(block, HEADER + block->size);
+        block = older;
+    }
+    return some;
+}
+
+static void drop_block(struct block *block)
+{
+    const size_t whole = HEADER + block->size;
+    if (!is_large(whole)) {
+        free(block);
+        return;
+    }
+    pthread_mutex_lock(&shelf.lock);
+    const int keep = shelf.bytes + whole <= SHELF;
+    if (keep) {
+        block->older = shelf.first;
+        shelf.first = block;
+        shelf.bytes += whole;
+    }
+    pthread_mutex_unlock(&shelf.lock);
+    if (!keep) {
+        munmap(block, whole);
+    }
+}
+
+/* So many bytes of large pages, or NULL. */
+static void *map_pages(size_t whole)
+{
+    const size_t more = whole + PAGE;
+    char *begin = more < whole ? MAP_FAILED
+                               : mmap(NULL, more, PROT_READ | PROT_WRITE,
+                                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (begin == MAP_FAILED) {
+        return NULL;
+    }
+    const size_t before = (PAGE - (uintptr_t)begin % PAGE) % PAGE;
+    if (before > 0) {
+        munmap(begin, before);
+    }
+    munmap(begin + before + whole, PAGE - before);
+#ifdef MADV_HUGEPAGE
+    (void)madvise(begin + before, whole, MADV_HUGEPAGE); /* or small ones */
+#endif
+    return begin + before;
+}
+
+/* At least so many bytes with the header, or NULL. */
+static struct block *new_block(size_t bytes)
+{
+    const int large = is_large(bytes);
+    const size_t unit = large ? PAGE : ALIGNMENT;
+    const size_t whole = (bytes + unit - 1) / unit * unit;
+    struct block *block = large ? from_shelf(whole - HEADER) : NULL;
+    if (!block) {
+        block = large ? map_pages(whole) : aligned_alloc(unit, whole);
+        if (block) {
+            block->size = whole - HEADER;
+        }
+    }
+    return block;
+}
+
 static void drop_newest(struct uh_arena *arena)
 {
     struct block *gone = arena->newest;
     arena->newest = gone->older;
-#ifndef UH_ARENA_MALLOC
-    const size_t kept = arena->spare ? arena->spare->size : 0;
-    if (gone->size > kept && gone->size <= LARGEST_SPARE) {
-        struct block *larger = gone;
-        gone = arena->spare;
-        arena->spare = larger;
-    }
-#endif
-    free(gone);
+    drop_block(gone);
 }
 
 void uh_arena_free(struct uh_arena **arena)
@@ -121,7 +215,6 @@ void uh_arena_free(struct uh_arena **arena)
     while ((*arena)->newest) {
         drop_newest(*arena);
     }
-    free((*arena)->spare);
     free(*arena);
     *arena = NULL;
 }
@@ -132,47 +225,32 @@ static size_t next_block_size(const struct uh_arena *arena, size_t bytes)
     (void)arena;
     return bytes;
 #else
-    size_t size = FIRST_BLOCK;
-    if (arena->newest && arena->newest->size < PAGE / 2) {
-        size = PAGE - HEADER;
-    } else if (arena->newest) {
-        size = 2 * (arena->newest->size + HEADER);
-        size = (size < LARGEST_STEP ? size : LARGEST_STEP) - HEADER;
+    size_t whole = FIRST_BLOCK;
+    if (arena->newest) {
+        const size_t last = HEADER + arena->newest->size;
+        whole = last < PAGE           ? PAGE
+                : last < LARGEST_STEP ? 2 * last
+                                      : LARGEST_STEP;
     }
-    return size > bytes ? size : bytes;
+    return whole - HEADER > bytes ? whole - HEADER : bytes;
 #endif
 }
 
 static void add_block(struct uh_arena *arena, size_t bytes)
 {
-    struct block *spare = arena->spare;
-    if (spare && spare->size >= bytes) {
-        *spare = (struct block){arena->newest, spare->size, 0};
-        arena->newest = spare;
-        arena->spare = NULL;
-        return;
-    }
-    size_t size = next_block_size(arena, bytes);
+    const size_t size = next_block_size(arena, bytes);
     struct block *block = NULL;
-#ifdef UH_ARENA_MALLOC
-    const size_t unit = ALIGNMENT;
-#else
-    const size_t unit = HEADER + size < PAGE ? ALIGNMENT : PAGE;
-#endif
-    size_t whole = 0;
-    if (size <= SIZE_MAX - HEADER - unit) {
-        whole = (HEADER + size + unit - 1) / unit * unit;
-        block = aligned_alloc(unit, whole);
+    if (size <= SIZE_MAX - HEADER - PAGE) {
+        block = new_block(HEADER + size);
+        if (!block && empty_shelf()) {
+            block = new_block(HEADER + size);
+        }
     }
     if (!block) {
         out_of_memory(bytes);
     }
-#ifdef MADV_HUGEPAGE
-    if (unit == PAGE) {
-        (void)madvise(block, whole, MADV_HUGEPAGE); /* or small ones */
-    }
-#endif
-    *block = (struct block){arena->newest, whole - HEADER, 0};
+    block->older = arena->newest;
+    block->used = 0;
     arena->newest = block;
 }
 

@@ -3,6 +3,8 @@
 
 #include "arena.h"
 
+#include <sys/resource.h>
+
 #if defined(__SANITIZE_ADDRESS__)
 enum { SANITIZED = 1 };
 #elif defined(__has_feature)
@@ -113,6 +115,80 @@ static void memory_that_is_not_to_be_had_is_one_line(void **state)
     }
 }
 
+/* Memory of one arena goes to the next: each time all zero where it is asked
+ * for, and nobody else's. */
+static void large_blocks_are_used_again_by_one_arena_at_a_time(void **state)
+{
+    (void)state;
+    enum { ARENAS = 3, ROUNDS = 12, MOST = 9 << 20 };
+    struct uh_arena *arena[ARENAS] = {NULL};
+    unsigned char *of[ARENAS][2] = {{NULL}};
+    size_t size[ARENAS][2] = {{0}};
+    for (size_t round = 0; round < ROUNDS; round++) {
+        const size_t a = round % ARENAS;
+        uh_arena_free(&arena[a]);
+        arena[a] = uh_arena_new();
+        for (size_t i = 0; i < 2; i++) {
+            size[a][i] = (round * 2654435761u + i * 40503u * 977u) % MOST + 1;
+            of[a][i] = uh_arena_alloc(arena[a], size[a][i], 1);
+            for (size_t k = 0; k < size[a][i]; k += 509) {
+                assert_int_equal(of[a][i][k], 0);
+            }
+            memset(of[a][i], (int)(2 * a + i + 1), size[a][i]);
+        }
+        for (size_t b = 0; b < ARENAS && arena[b]; b++) {
+            for (size_t i = 0; i < 2; i++) {
+                for (size_t k = 0; k < size[b][i]; k += 509) {
+                    assert_int_equal(of[b][i][k], 2 * b + i + 1);
+                }
+                assert_int_equal(of[b][i][size[b][i] - 1], 2 * b + i + 1);
+            }
+        }
+    }
+    for (size_t a = 0; a < ARENAS; a++) {
+        uh_arena_free(&arena[a]);
+    }
+}
+
+/* Forty blocks of 4 MB freed, then 200 MB, where 100 more may be had. */
+static void ask_for_what_waits(void *unused)
+{
+    (void)unused;
+    struct uh_arena *arena[40];
+    for (size_t i = 0; i < 40; i++) {
+        arena[i] = uh_arena_new();
+        uh_arena_alloc(arena[i], 3 << 20, 1);
+    }
+    for (size_t i = 0; i < 40; i++) {
+        uh_arena_free(&arena[i]);
+    }
+    size_t pages = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    if (!file || fscanf(file, "%zu", &pages) != 1) {
+        exit(2);
+    }
+    fclose(file);
+    const size_t most = pages * (size_t)getpagesize() + (100 << 20);
+    const struct rlimit limit = {most, most};
+    if (setrlimit(RLIMIT_AS, &limit) != 0) {
+        exit(2);
+    }
+    struct uh_arena *large = uh_arena_new();
+    uh_arena_alloc(large, 200 << 20, 1);
+    uh_arena_free(&large);
+}
+
+static void memory_that_waits_is_given_back_before_there_is_none(void **state)
+{
+    (void)state;
+    if (SANITIZED) {
+        skip();
+    }
+    struct ending e = run_child(ask_for_what_waits, NULL);
+    assert_string_equal(e.said, "");
+    assert_int_equal(e.status, 0);
+}
+
 static void release_elsewhere(void *unused)
 {
     (void)unused;
@@ -138,7 +214,9 @@ int main(void)
         cmocka_unit_test(arena_release_gives_back_what_came_after_the_mark),
         cmocka_unit_test(arena_takes_nothing_for_nothing),
         cmocka_unit_test(arena_copies_and_formats_text),
+        cmocka_unit_test(large_blocks_are_used_again_by_one_arena_at_a_time),
         cmocka_unit_test(memory_that_is_not_to_be_had_is_one_line),
+        cmocka_unit_test(memory_that_waits_is_given_back_before_there_is_none),
         cmocka_unit_test(mark_of_another_arena_breaks_the_contract),
     };
     return cmocka_run_group_tests_name("arena", tests, NULL, NULL) != 0;
