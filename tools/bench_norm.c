@@ -37,25 +37,37 @@ static void draw(struct uh_layer *layer, const char *name)
     }
 }
 
+/* One call, its memory taken and given back. */
+struct call {
+    const struct uh_layer *layer;
+    const struct uh_opnorm_options *options;
+    struct uh_pool *pool;
+    struct uh_opnorm *norm;
+};
+
+static void find(const void *context)
+{
+    const struct call *call = context;
+    struct uh_arena *arena = uh_arena_new();
+    *call->norm =
+        uh_opnorm_layer(call->layer, NULL, call->options, call->pool, arena);
+    uh_arena_free(&arena);
+}
+
 static void measure(const char *arch, const char *name, int bounds,
                     size_t threads, double tolerance)
 {
     struct uh_arena *arena = uh_arena_new();
     struct uh_net net = uh_net_make(arch, arena);
     draw(&net.layer[0], name);
-    struct uh_pool *pool = uh_pool_open(threads);
     const struct uh_opnorm_options options = {
         .stream = "bench", .bounds = bounds, .tolerance = tolerance};
-    const double wall = bench_clock(CLOCK_MONOTONIC);
-    const double cpu = bench_clock(CLOCK_PROCESS_CPUTIME_ID);
-    const struct uh_opnorm norm =
-        uh_opnorm_layer(&net.layer[0], NULL, &options, pool, arena);
-    const double busy = bench_clock(CLOCK_PROCESS_CPUTIME_ID) - cpu;
-    const double passed = bench_clock(CLOCK_MONOTONIC) - wall;
-    printf("%.9g %.9g %.9g\n", passed, busy, passed);
+    struct uh_opnorm norm;
+    struct call call = {&net.layer[0], &options, uh_pool_open(threads), &norm};
+    bench_print(find, &call);
     fprintf(stderr, "%s: lower %.10g, upper %.10g (%.1e)\n", name, norm.lower,
             norm.upper, norm.upper / norm.lower - 1);
-    uh_pool_close(&pool);
+    uh_pool_close(&call.pool);
     uh_arena_free(&arena);
 }
 
