@@ -28,6 +28,10 @@ static const double margin = 0.04;
 /* Where less of a vector is new, it is left out. */
 static const double parallel = 1e-4;
 
+/* What a step of Lanczos at a frequency adds is rounding noise if it is so small
+ * beside the matrix. */
+static const double noise = 0x1p-40;
+
 /* A start while it is made. */
 struct start {
     struct uh_seek *s;
@@ -129,7 +133,7 @@ static void krylov_at(const struct uh_seek *q, size_t index, size_t steps,
         for (size_t i = 0; i <= r.steps; i++) {
             clear(q, basis + i * 2 * n, w);
         }
-        more = scaled(q, w, &beta[r.steps]);
+        more = scaled(q, w, &beta[r.steps]) && beta[r.steps] > noise * alpha[0];
         r.steps++;
     }
     const size_t count = uh_least(KEPT, r.steps);
