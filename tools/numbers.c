@@ -3,7 +3,7 @@
  *     numbers --profile P --claims claims.tsv --out FILE LEDGER.jsonl...
  *
  * Writes, for house.sty,
- *     \DefineNumber{id}{printed}{value}{lower}{upper}{unit}{kind}{what}
+ *     \DefineNumber{id}{printed}{value}{lower}{upper}{unit}{kind}{what}{level}
  *     \DefineVerdict{id}{claim}{word}{condition}{rule}
  *     \DefineClaim{claim}{chapter}{where}{statement}
  * A record of another profile is refused.
@@ -119,7 +119,8 @@ static void write_record(FILE *out, const char *id, const json_t *record)
             end_of(record, 0), end_of(record, 1), uh_book_text(record, "unit"),
             kind);
     print_escaped(out, uh_book_text(record, "what"));
-    fputs("}\n", out);
+    const char *level = json_string_value(json_object_get(record, "level"));
+    fprintf(out, "}{%s}\n", level ? level : "");
 }
 
 /* Lines of chapters/claims.tsv: id, chapter, where, kind, statement in TeX. */
