@@ -1,17 +1,15 @@
 /* arena.c: memory by lifetime.
  *
- * A chain of blocks, newest first: a small one from malloc, then large pages
- * from the system, each block twice as large as the one before, up to a limit.
- * A large block that an arena is done with waits on a shelf for the next one:
- * to have its pages from the system again may cost more than what is done with
- * them.
+ * A chain of blocks, newest first: a small one, then large pages, each at least
+ * twice as large as the one before, up to a limit.  Large blocks that a release
+ * leaves are spares for what comes: to have their pages from the system again
+ * may cost more than what is done with them.
  */
 #include "arena.h"
 #include "die.h"
 
 #include <gmp.h>
 #include <jansson.h>
-#include <pthread.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -21,10 +19,10 @@
 
 enum {
     ALIGNMENT = 64,
-    PAGE = 1 << 21, /* bytes of a large page, cleared at once */
     FIRST_BLOCK = 1 << 16,
     LARGEST_STEP = 1 << 24,
-    SHELF = 1 << 28 /* bytes that may wait on it */
+    MOST_SPARE = 1 << 28, /* bytes */
+    PAGE = 1 << 21        /* bytes of a large page, cleared at once */
 };
 
 struct block {
@@ -35,18 +33,14 @@ struct block {
 
 struct uh_arena {
     struct block *newest;
+    struct block *spare;
+    size_t spared;  /* bytes of all spares */
     size_t fail_in; /* requests until one fails; 0 is never */
 };
 
 enum {
     HEADER = (sizeof(struct block) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT
 };
-
-static struct {
-    pthread_mutex_t lock;
-    struct block *first;
-    size_t bytes;
-} shelf = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static _Noreturn void out_of_memory(size_t bytes)
 {
@@ -95,23 +89,36 @@ struct uh_arena *uh_arena_new(void)
     return arena;
 }
 
-static int is_large(size_t whole)
+static void drop_newest(struct uh_arena *arena)
 {
-#ifdef UH_ARENA_MALLOC
-    (void)whole;
-    return 0;
-#else
-    return whole >= PAGE;
+    struct block *gone = arena->newest;
+    arena->newest = gone->older;
+#ifndef UH_ARENA_MALLOC
+    if (gone->size >= PAGE - HEADER &&
+        arena->spared + gone->size <= MOST_SPARE) {
+        gone->older = arena->spare;
+        arena->spare = gone;
+        arena->spared += gone->size;
+        return;
+    }
 #endif
+    free(gone);
 }
 
-/* The smallest block on the shelf that is large enough and not mostly wasted,
- * or NULL. */
-static struct block *from_shelf(size_t size)
+static void free_all(struct block *newest)
+{
+    while (newest) {
+        struct block *older = newest->older;
+        free(newest);
+        newest = older;
+    }
+}
+
+/* The smallest spare that is large enough and not mostly wasted, or NULL. */
+static struct block *take_spare(struct uh_arena *arena, size_t size)
 {
     struct block **best = NULL;
-    pthread_mutex_lock(&shelf.lock);
-    for (struct block **at = &shelf.first; *at; at = &(*at)->older) {
+    for (struct block **at = &arena->spare; *at; at = &(*at)->older) {
         if ((*at)->size >= size && (*at)->size / 2 <= size &&
             (!best || (*at)->size < (*best)->size)) {
             best = at;
@@ -120,91 +127,9 @@ static struct block *from_shelf(size_t size)
     struct block *block = best ? *best : NULL;
     if (block) {
         *best = block->older;
-        shelf.bytes -= HEADER + block->size;
-    }
-    pthread_mutex_unlock(&shelf.lock);
-    return block;
-}
-
-/* Whether there was something on it. */
-static int empty_shelf(void)
-{
-    pthread_mutex_lock(&shelf.lock);
-    struct block *block = shelf.first;
-    shelf.first = NULL;
-    shelf.bytes = 0;
-    pthread_mutex_unlock(&shelf.lock);
-    const int some = block != NULL;
-    while (block) {
-        struct block *older = block->older;
-        munmap(block, HEADER + block->size);
-        block = older;
-    }
-    return some;
-}
-
-static void drop_block(struct block *block)
-{
-    const size_t whole = HEADER + block->size;
-    if (!is_large(whole)) {
-        free(block);
-        return;
-    }
-    pthread_mutex_lock(&shelf.lock);
-    const int keep = shelf.bytes + whole <= SHELF;
-    if (keep) {
-        block->older = shelf.first;
-        shelf.first = block;
-        shelf.bytes += whole;
-    }
-    pthread_mutex_unlock(&shelf.lock);
-    if (!keep) {
-        munmap(block, whole);
-    }
-}
-
-/* So many bytes of large pages, or NULL. */
-static void *map_pages(size_t whole)
-{
-    const size_t more = whole + PAGE;
-    char *begin = more < whole ? MAP_FAILED
-                               : mmap(NULL, more, PROT_READ | PROT_WRITE,
-                                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (begin == MAP_FAILED) {
-        return NULL;
-    }
-    const size_t before = (PAGE - (uintptr_t)begin % PAGE) % PAGE;
-    if (before > 0) {
-        munmap(begin, before);
-    }
-    munmap(begin + before + whole, PAGE - before);
-#ifdef MADV_HUGEPAGE
-    (void)madvise(begin + before, whole, MADV_HUGEPAGE); /* or small ones */
-#endif
-    return begin + before;
-}
-
-/* At least so many bytes with the header, or NULL. */
-static struct block *new_block(size_t bytes)
-{
-    const int large = is_large(bytes);
-    const size_t unit = large ? PAGE : ALIGNMENT;
-    const size_t whole = (bytes + unit - 1) / unit * unit;
-    struct block *block = large ? from_shelf(whole - HEADER) : NULL;
-    if (!block) {
-        block = large ? map_pages(whole) : aligned_alloc(unit, whole);
-        if (block) {
-            block->size = whole - HEADER;
-        }
+        arena->spared -= block->size;
     }
     return block;
-}
-
-static void drop_newest(struct uh_arena *arena)
-{
-    struct block *gone = arena->newest;
-    arena->newest = gone->older;
-    drop_block(gone);
 }
 
 void uh_arena_free(struct uh_arena **arena)
@@ -212,9 +137,8 @@ void uh_arena_free(struct uh_arena **arena)
     if (!*arena) {
         return;
     }
-    while ((*arena)->newest) {
-        drop_newest(*arena);
-    }
+    free_all((*arena)->newest);
+    free_all((*arena)->spare);
     free(*arena);
     *arena = NULL;
 }
@@ -225,26 +149,52 @@ static size_t next_block_size(const struct uh_arena *arena, size_t bytes)
     (void)arena;
     return bytes;
 #else
-    size_t whole = FIRST_BLOCK;
-    if (arena->newest) {
-        const size_t last = HEADER + arena->newest->size;
-        whole = last < PAGE           ? PAGE
-                : last < LARGEST_STEP ? 2 * last
-                                      : LARGEST_STEP;
+    size_t size = FIRST_BLOCK;
+    if (arena->newest && arena->newest->size < PAGE / 2) {
+        size = PAGE - HEADER;
+    } else if (arena->newest) {
+        size = 2 * (arena->newest->size + HEADER);
+        size = (size < LARGEST_STEP ? size : LARGEST_STEP) - HEADER;
     }
-    return whole - HEADER > bytes ? whole - HEADER : bytes;
+    return size > bytes ? size : bytes;
 #endif
+}
+
+/* At least so many bytes behind its header, or NULL. */
+static struct block *new_block(size_t size)
+{
+#ifdef UH_ARENA_MALLOC
+    const size_t unit = ALIGNMENT;
+#else
+    const size_t unit = HEADER + size < PAGE ? ALIGNMENT : PAGE;
+#endif
+    if (size > SIZE_MAX - HEADER - unit) {
+        return NULL;
+    }
+    const size_t whole = (HEADER + size + unit - 1) / unit * unit;
+    struct block *block = aligned_alloc(unit, whole);
+    if (!block) {
+        return NULL;
+    }
+#ifdef MADV_HUGEPAGE
+    if (unit == PAGE) {
+        (void)madvise(block, whole, MADV_HUGEPAGE); /* or small ones */
+    }
+#endif
+    block->size = whole - HEADER;
+    return block;
 }
 
 static void add_block(struct uh_arena *arena, size_t bytes)
 {
     const size_t size = next_block_size(arena, bytes);
-    struct block *block = NULL;
-    if (size <= SIZE_MAX - HEADER - PAGE) {
-        block = new_block(HEADER + size);
-        if (!block && empty_shelf()) {
-            block = new_block(HEADER + size);
-        }
+    struct block *block = take_spare(arena, size);
+    block = block ? block : new_block(size);
+    if (!block && arena->spare) {
+        free_all(arena->spare);
+        arena->spare = NULL;
+        arena->spared = 0;
+        block = new_block(size);
     }
     if (!block) {
         out_of_memory(bytes);

@@ -22,6 +22,7 @@ enum {
     PAUSES = 1000,         /* looks at a word with a pause between */
     YIELDS = 50,           /* looks with a sched_yield between, then sleep */
     FIRST_BLOCK = 1 << 24, /* bytes of scratch kept per thread */
+    IDLE = 4,
     LINE = 64 /* bytes; words written by different threads stay apart */
 };
 
@@ -33,6 +34,8 @@ struct uh_pool {
     size_t threads;
     struct uh_arena *scratch; /* of the pool's own thread */
     struct team *team;        /* NULL in a pool of one thread */
+    struct uh_arena *idle[IDLE];
+    size_t idles; /* arenas that may be lent */
 };
 
 struct section {
@@ -321,13 +324,22 @@ struct uh_pool *uh_pool_open(size_t threads)
     pthread_cond_init(&team->begun, NULL);
     pthread_cond_init(&team->left, NULL);
     struct uh_pool *pool = get_memory(1, sizeof *pool);
-    *pool = (struct uh_pool){threads, first->scratch, team};
+    *pool = (struct uh_pool){
+        .threads = threads, .scratch = first->scratch, .team = team};
     start_threads(team);
     return pool;
 }
 
+static void free_idle(struct uh_pool *pool)
+{
+    while (pool->idles > 0) {
+        uh_arena_free(&pool->idle[--pool->idles]);
+    }
+}
+
 static void close_serial(struct uh_pool *pool)
 {
+    free_idle(pool);
     uh_arena_free(&pool->scratch);
     free(pool);
 }
@@ -358,6 +370,7 @@ void uh_pool_close(struct uh_pool **pool)
     free(team->seats);
     free(team->threads);
     free(team);
+    free_idle(*pool);
     free(*pool);
     *pool = NULL;
 }
@@ -370,4 +383,20 @@ size_t uh_pool_threads(const struct uh_pool *pool)
 struct uh_arena *uh_pool_scratch(struct uh_pool *pool)
 {
     return pool->scratch;
+}
+
+struct uh_arena *uh_pool_lend(struct uh_pool *pool)
+{
+    return pool->idles > 0 ? pool->idle[--pool->idles] : uh_arena_new();
+}
+
+void uh_pool_take_back(struct uh_pool *pool, struct uh_arena **arena)
+{
+    if (pool->idles == IDLE) {
+        uh_arena_free(arena);
+        return;
+    }
+    uh_arena_release(*arena, (struct uh_mark){NULL, 0});
+    pool->idle[pool->idles++] = *arena;
+    *arena = NULL;
 }

@@ -29,7 +29,7 @@ struct uh_pool;
  * the system refuses. */
 struct uh_pool *uh_pool_open(size_t threads);
 
-/* Ends the threads, frees the scratch arenas, clears the caller's pointer. */
+/* Ends the threads, frees its arenas, clears the caller's pointer. */
 void uh_pool_close(struct uh_pool **pool);
 
 size_t uh_pool_threads(const struct uh_pool *pool);
@@ -37,6 +37,13 @@ size_t uh_pool_threads(const struct uh_pool *pool);
 /* The scratch arena of the pool's own thread.  Open a mark on it before and
  * release to it after; in a cell that is done for you. */
 struct uh_arena *uh_pool_scratch(struct uh_pool *pool);
+
+/* An empty arena, for what lives longer than scratch and not as long as the
+ * pool: its memory is that of arenas that were taken back before, and belongs
+ * to the system again when the pool is closed.  take_back empties it and clears
+ * the caller's pointer. */
+struct uh_arena *uh_pool_lend(struct uh_pool *pool);
+void uh_pool_take_back(struct uh_pool *pool, struct uh_arena **arena);
 
 /* Runs cell(context, index, serial) once for each index 0..count-1, and
  * returns when all are done.  What the caller wrote before is seen by every

@@ -677,12 +677,12 @@ struct uh_opnorm uh_opnorm_named(const struct uh_layer *layer,
     if (known >= 0) {
         return constant(known);
     }
-    struct uh_arena *own = uh_arena_new(); /* packed weights */
+    struct uh_arena *own = uh_pool_lend(pool); /* packed weights */
     struct uh_map *map = uh_map_of(layer, scale, 0, pool, own);
     struct uh_opnorm out = unknown(layer);
     const double simple = uh_map_simple(map);
     if (!(simple > 0)) {
-        uh_arena_free(&own);
+        uh_pool_take_back(pool, &own);
         return zero_map(out.dim, arena);
     }
     struct search q = {.s = s, .map = map, .arena = arena};
@@ -721,7 +721,7 @@ struct uh_opnorm uh_opnorm_named(const struct uh_layer *layer,
     if (!(s.bounds & UH_OPNORM_LOWER)) {
         out.lower = 0;
     }
-    uh_arena_free(&own);
+    uh_pool_take_back(pool, &own);
     return out;
 }
 

@@ -799,7 +799,7 @@ static void seek(struct seek *q, struct uh_arena *arena, struct uh_sought *out)
     list_all(q);
     q->np = t->conv.groups * q->outs.count * q->s->m;
     q->nh = t->conv.groups * t->freqs * 2 * q->s->n;
-    q->trial = uh_arena_new();
+    q->trial = uh_pool_lend(t->pool);
     const struct uh_mark none = uh_arena_open(q->trial);
     out->vector = uh_arena_alloc_raw(arena, dim, sizeof(double));
     for (int try = 0; !isfinite(out->bound) && try_again(q, try); try++) {
@@ -822,8 +822,9 @@ struct uh_sought uh_torus_seek(struct uh_map *map, const char *stream,
                                struct uh_torus_proof *proof)
 {
     struct uh_sought out = {.bound = (double)INFINITY};
+    struct uh_pool *pool = uh_map_pool(map);
     struct uh_seek s = {
-        .own = uh_arena_new(), .stream = stream, .tolerance = tolerance};
+        .own = uh_pool_lend(pool), .stream = stream, .tolerance = tolerance};
     s.torus = uh_torus_of(map, s.own);
     s.rough = s.torus && tolerance > least_rough && uh_map_roughen(map, s.own);
     if (s.torus) {
@@ -839,8 +840,10 @@ struct uh_sought uh_torus_seek(struct uh_map *map, const char *stream,
         if (proof && isfinite(out.bound)) {
             keep_proof(&q, arena, proof);
         }
-        uh_arena_free(&q.trial);
+        if (q.trial) {
+            uh_pool_take_back(pool, &q.trial);
+        }
     }
-    uh_arena_free(&s.own);
+    uh_pool_take_back(pool, &s.own);
     return out;
 }

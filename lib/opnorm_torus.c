@@ -578,9 +578,11 @@ static struct factor factor_in(const struct uh_torus *t, size_t right,
     f.rows = f.n + right;
     f.all = uh_parts_of(f.rows, t->kernel->rows) * t->kernel->rows;
     f.depth = 2 * uh_parts_of(f.n, BLOCK) * BLOCK;
-    f.packed = (double *)(size_t)room;
-    f.re = f.packed + f.all * f.depth;
-    f.im = f.re + f.all * f.depth / 2;
+    if (room) {
+        f.packed = (double *)(size_t)room;
+        f.re = f.packed + f.all * f.depth;
+        f.im = f.re + f.all * f.depth / 2;
+    }
     return f;
 }
 
@@ -840,13 +842,13 @@ double uh_torus_certain(const struct uh_torus *t,
 static double certain_square(const struct uh_torus *t,
                              const struct uh_torus_proof *proof)
 {
-    struct uh_arena *own = uh_arena_new();
+    struct uh_arena *own = uh_pool_lend(t->pool);
     const struct slacks q = {
         t, proof,
         uh_arena_alloc(own, t->conv.groups * t->freqs, sizeof *q.slack)};
     uh_torus_each_point(t, slack_at, &q);
     const double certain = uh_torus_certain(t, proof, q.slack);
-    uh_arena_free(&own);
+    uh_pool_take_back(t->pool, &own);
     return certain;
 }
 
@@ -954,7 +956,7 @@ double uh_torus_check(const struct uh_torus *t,
     if (needed > count || !isfinite(square)) {
         return (double)INFINITY;
     }
-    struct uh_arena *own = uh_arena_new();
+    struct uh_arena *own = uh_pool_lend(t->pool);
     struct claimed *c = uh_arena_alloc(own, count, sizeof *c);
     double *d = uh_arena_alloc_raw(own, uh_size_mul(count, nl), sizeof *d);
     double *e = uh_arena_alloc_raw(own, ns, sizeof *e);
@@ -967,7 +969,7 @@ double uh_torus_check(const struct uh_torus *t,
     }
     const double nearest =
         isfinite(apart) ? nearest_of(t, square, count, c) : 0;
-    uh_arena_free(&own);
+    uh_pool_take_back(t->pool, &own);
     /* what underflowed would be missing */
     if (!(nearest > 0x1p-600)) {
         return (double)INFINITY;

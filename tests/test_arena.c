@@ -115,53 +115,50 @@ static void memory_that_is_not_to_be_had_is_one_line(void **state)
     }
 }
 
-/* Memory of one arena goes to the next: each time all zero where it is asked
- * for, and nobody else's. */
-static void large_blocks_are_used_again_by_one_arena_at_a_time(void **state)
+/* What a release leaves is used again: all zero where that is asked for, and
+ * never twice at a time. */
+static void large_blocks_are_used_again_by_one_request_at_a_time(void **state)
 {
     (void)state;
-    enum { ARENAS = 3, ROUNDS = 12, MOST = 9 << 20 };
-    struct uh_arena *arena[ARENAS] = {NULL};
-    unsigned char *of[ARENAS][2] = {{NULL}};
-    size_t size[ARENAS][2] = {{0}};
+    enum { DEEP = 4, ROUNDS = 40, MOST = 9 << 20 };
+    struct uh_arena *arena = uh_arena_new();
+    struct uh_mark mark[DEEP];
+    unsigned char *of[DEEP] = {NULL};
+    size_t size[DEEP] = {0};
     for (size_t round = 0; round < ROUNDS; round++) {
-        const size_t a = round % ARENAS;
-        uh_arena_free(&arena[a]);
-        arena[a] = uh_arena_new();
-        for (size_t i = 0; i < 2; i++) {
-            size[a][i] = (round * 2654435761u + i * 40503u * 977u) % MOST + 1;
-            of[a][i] = uh_arena_alloc(arena[a], size[a][i], 1);
-            for (size_t k = 0; k < size[a][i]; k += 509) {
-                assert_int_equal(of[a][i][k], 0);
-            }
-            memset(of[a][i], (int)(2 * a + i + 1), size[a][i]);
+        size_t depth = round * 7 % DEEP;
+        if (round > 0) {
+            uh_arena_release(arena, mark[depth]);
         }
-        for (size_t b = 0; b < ARENAS && arena[b]; b++) {
-            for (size_t i = 0; i < 2; i++) {
-                for (size_t k = 0; k < size[b][i]; k += 509) {
-                    assert_int_equal(of[b][i][k], 2 * b + i + 1);
-                }
-                assert_int_equal(of[b][i][size[b][i] - 1], 2 * b + i + 1);
+        for (; depth < DEEP; depth++) {
+            mark[depth] = uh_arena_open(arena);
+            size[depth] = (round * 2654435761u + depth * 40503977u) % MOST + 1;
+            of[depth] = uh_arena_alloc(arena, size[depth], 1);
+            for (size_t k = 0; k < size[depth]; k += 509) {
+                assert_int_equal(of[depth][k], 0);
             }
+            memset(of[depth], (int)depth + 1, size[depth]);
+        }
+        for (size_t d = 0; d < DEEP; d++) {
+            for (size_t k = 0; k < size[d]; k += 509) {
+                assert_int_equal(of[d][k], d + 1);
+            }
+            assert_int_equal(of[d][size[d] - 1], d + 1);
         }
     }
-    for (size_t a = 0; a < ARENAS; a++) {
-        uh_arena_free(&arena[a]);
-    }
+    uh_arena_free(&arena);
 }
 
-/* Forty blocks of 4 MB freed, then 200 MB, where 100 more may be had. */
-static void ask_for_what_waits(void *unused)
+/* 160 MB released, then 200 MB, where 100 more may be had. */
+static void ask_for_what_is_spare(void *unused)
 {
     (void)unused;
-    struct uh_arena *arena[40];
-    for (size_t i = 0; i < 40; i++) {
-        arena[i] = uh_arena_new();
-        uh_arena_alloc(arena[i], 3 << 20, 1);
+    struct uh_arena *arena = uh_arena_new();
+    const struct uh_mark mark = uh_arena_open(arena);
+    for (size_t i = 0; i < 10; i++) {
+        uh_arena_alloc(arena, 15 << 20, 1);
     }
-    for (size_t i = 0; i < 40; i++) {
-        uh_arena_free(&arena[i]);
-    }
+    uh_arena_release(arena, mark);
     size_t pages = 0;
     FILE *file = fopen("/proc/self/statm", "r");
     if (!file || fscanf(file, "%zu", &pages) != 1) {
@@ -173,18 +170,17 @@ static void ask_for_what_waits(void *unused)
     if (setrlimit(RLIMIT_AS, &limit) != 0) {
         exit(2);
     }
-    struct uh_arena *large = uh_arena_new();
-    uh_arena_alloc(large, 200 << 20, 1);
-    uh_arena_free(&large);
+    uh_arena_alloc(arena, 200 << 20, 1);
+    uh_arena_free(&arena);
 }
 
-static void memory_that_waits_is_given_back_before_there_is_none(void **state)
+static void spares_are_given_back_before_there_is_no_memory(void **state)
 {
     (void)state;
     if (SANITIZED) {
         skip();
     }
-    struct ending e = run_child(ask_for_what_waits, NULL);
+    struct ending e = run_child(ask_for_what_is_spare, NULL);
     assert_string_equal(e.said, "");
     assert_int_equal(e.status, 0);
 }
@@ -214,9 +210,9 @@ int main(void)
         cmocka_unit_test(arena_release_gives_back_what_came_after_the_mark),
         cmocka_unit_test(arena_takes_nothing_for_nothing),
         cmocka_unit_test(arena_copies_and_formats_text),
-        cmocka_unit_test(large_blocks_are_used_again_by_one_arena_at_a_time),
+        cmocka_unit_test(large_blocks_are_used_again_by_one_request_at_a_time),
         cmocka_unit_test(memory_that_is_not_to_be_had_is_one_line),
-        cmocka_unit_test(memory_that_waits_is_given_back_before_there_is_none),
+        cmocka_unit_test(spares_are_given_back_before_there_is_no_memory),
         cmocka_unit_test(mark_of_another_arena_breaks_the_contract),
     };
     return cmocka_run_group_tests_name("arena", tests, NULL, NULL) != 0;

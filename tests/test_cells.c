@@ -201,6 +201,35 @@ static void add_index(void *context, size_t index, struct uh_pool *serial)
     ((size_t *)context)[index * 8] += index + 1;
 }
 
+static void lent_arenas_are_empty_and_nobody_elses(void **state)
+{
+    (void)state;
+    enum { LENT = 6, BYTES = 3 << 20 };
+    for (size_t t = 0; t < 2; t++) {
+        struct uh_pool *pool = uh_pool_open(thread_counts[t]);
+        for (size_t round = 0; round < 4; round++) {
+            struct uh_arena *arena[LENT];
+            unsigned char *of[LENT];
+            for (size_t i = 0; i < LENT; i++) {
+                arena[i] = uh_pool_lend(pool);
+                assert_null(uh_arena_open(arena[i]).block);
+                of[i] = uh_arena_alloc(arena[i], BYTES, 1);
+                for (size_t k = 0; k < BYTES; k += 509) {
+                    assert_int_equal(of[i][k], 0);
+                }
+                memset(of[i], (int)i + 1, BYTES);
+            }
+            for (size_t i = 0; i < LENT; i++) {
+                assert_int_equal(of[i][round * 509], i + 1);
+                assert_int_equal(of[i][BYTES - 1], i + 1);
+                uh_pool_take_back(pool, &arena[i]);
+                assert_null(arena[i]);
+            }
+        }
+        uh_pool_close(&pool);
+    }
+}
+
 /* Sections so short that threads wake in the middle, at the end, or in the
  * section after; now and then a rest long enough for them to fall asleep. */
 static void many_tiny_sections_lose_no_cell(void **state)
@@ -324,6 +353,7 @@ int main(void)
         cmocka_unit_test(cells_nest_in_the_serial_pool_of_a_cell),
         cmocka_unit_test(scratch_is_released_after_each_cell),
         cmocka_unit_test(scratch_of_the_caller_survives_its_cells),
+        cmocka_unit_test(lent_arenas_are_empty_and_nobody_elses),
         cmocka_unit_test(many_tiny_sections_lose_no_cell),
         cmocka_unit_test(a_pool_that_never_worked_closes),
         cmocka_unit_test(JOBS_gives_the_number_of_threads),

@@ -42,16 +42,17 @@ struct call {
     const struct uh_layer *layer;
     const struct uh_opnorm_options *options;
     struct uh_pool *pool;
+    struct uh_arena *arena;
     struct uh_opnorm *norm;
 };
 
 static void find(const void *context)
 {
     const struct call *call = context;
-    struct uh_arena *arena = uh_arena_new();
-    *call->norm =
-        uh_opnorm_layer(call->layer, NULL, call->options, call->pool, arena);
-    uh_arena_free(&arena);
+    const struct uh_mark mark = uh_arena_open(call->arena);
+    *call->norm = uh_opnorm_layer(call->layer, NULL, call->options, call->pool,
+                                  call->arena);
+    uh_arena_release(call->arena, mark);
 }
 
 static void measure(const char *arch, const char *name, int bounds,
@@ -63,7 +64,8 @@ static void measure(const char *arch, const char *name, int bounds,
     const struct uh_opnorm_options options = {
         .stream = "bench", .bounds = bounds, .tolerance = tolerance};
     struct uh_opnorm norm;
-    struct call call = {&net.layer[0], &options, uh_pool_open(threads), &norm};
+    struct call call = {&net.layer[0], &options, uh_pool_open(threads), arena,
+                        &norm};
     bench_print(find, &call);
     fprintf(stderr, "%s: lower %.10g, upper %.10g (%.1e)\n", name, norm.lower,
             norm.upper, norm.upper / norm.lower - 1);
