@@ -16,11 +16,12 @@
 #include <string.h>
 
 enum {
-    RUNS = 6,   /* of Lanczos for A, at most */
-    EACH = 5,   /* of their vectors that are used */
-    LONG = 200, /* their steps, at most */
-    MOST = 40,  /* negative directions, at most */
-    HANDS = RUNS * EACH + MOST,
+    RUNS = 6,            /* of Lanczos for A, at most */
+    EACH = 5,            /* of their vectors that are used */
+    LONG = 200,          /* their steps, at most */
+    MOST = 40,           /* negative directions, at most */
+    NEAR = 1 + 2 * RUNS, /* Ritz vectors that are used, at most */
+    HANDS = NEAR + MOST,
     PART = 4096, /* entries done together */
     KEPT = UH_SEEK_KEPT
 };
@@ -49,7 +50,7 @@ struct seek {
     double value[RUNS][LONG]; /* the top value after each step */
     double best;              /* square of the norm, so far */
     size_t found;
-    double *near[RUNS * EACH]; /* Ritz vectors, from the top, (map's in) */
+    double *near[NEAR]; /* Ritz vectors, from the top, (map's in) */
     size_t hands;
     struct hand hand[HANDS];
     size_t ns, nl;       /* entries of fields, */
@@ -386,35 +387,19 @@ static void lay(const struct uh_torus *t, const struct uh_torus_face *face,
     }
 }
 
-/* Between a hand's p and a field. */
-static void pack_outs(const struct seek *q, const double *field, double *p)
+/* Where entry i of a hand's p is in a field. */
+static double *out_at(const struct seek *q, double *field, size_t i)
 {
-    const size_t m = q->s->m;
-    for (size_t g = 0; g < q->t->conv.groups; g++) {
-        for (size_t i = 0; i < q->outs.count; i++, p += m) {
-            memcpy(p, field + (g * q->t->places + q->outs.at[i]) * m,
-                   m * sizeof *p);
-        }
-    }
-}
-
-static void unpack_outs(const struct seek *q, const double *p, double *field)
-{
-    const size_t m = q->s->m;
-    for (size_t g = 0; g < q->t->conv.groups; g++) {
-        for (size_t i = 0; i < q->outs.count; i++, p += m) {
-            memcpy(field + (g * q->t->places + q->outs.at[i]) * m, p,
-                   m * sizeof *p);
-        }
-    }
+    const size_t m = q->s->m, group = i / m / q->outs.count;
+    const size_t place = q->outs.at[i / m % q->outs.count];
+    return field + (group * q->t->places + place) * m + i % m;
 }
 
 /* Hands while they are made: first those of Ritz vectors, then of a pair's
  * fields one or two. */
 struct making {
     const struct seek *q;
-    size_t first;   /* hands that have a vector */
-    double **small; /* (first) vectors of the small side */
+    double **small; /* (found) vectors of the small side */
     struct {
         const struct uh_seek_pair *pair;
         const double *image;
@@ -422,7 +407,7 @@ struct making {
     } of[MOST];
 };
 
-/* p and q - D'p of a vector; fields, 0 before. */
+/* p and q of a vector, what is inside not yet cut off; fields, 0 before. */
 static void vector_hand(const struct seek *q, const struct uh_torus *t,
                         const double *x, double *p, double *b,
                         struct uh_arena *scratch)
@@ -432,27 +417,20 @@ static void vector_hand(const struct seek *q, const struct uh_torus *t,
     lay(t, &t->small, x, a);
     uh_torus_apply(t, t->to, q->wide.at, q->wide.count, a, p);
     memcpy(in, p, q->nl * sizeof *in);
-    uh_torus_cut(t, &t->large, 0, p);
     uh_torus_cut(t, &t->large, 1, in);
     uh_torus_apply(t, t->from, q->edge.at, q->edge.count, in, b);
-    uh_torus_cut(t, &t->small, 0, b);
-    memset(a, 0, q->ns * sizeof *a);
-    uh_torus_apply(t, t->from, q->reach.at, q->reach.count, p, a);
     for (size_t i = 0; i < q->ns; i++) {
-        b[i] = -b[i] - a[i];
+        b[i] = -b[i];
     }
 }
 
-/* Of a vector of D at a frequency, as one of two real fields on the torus: what
- * is outside. */
+/* The same of a vector of D at a frequency, as one of two real fields. */
 static void rank_hand(const struct seek *q, const struct uh_torus *t,
                       const struct uh_seek_pair *pair, const double *u,
-                      int imaginary, double *p, double *b,
-                      struct uh_arena *scratch)
+                      int imaginary, double *p, double *b)
 {
     const size_t n = q->s->n, m = q->s->m;
     const double *v = pair->vector, each = 1 / sqrt(pair->value);
-    double *a = uh_arena_alloc(scratch, q->ns, sizeof *a);
     for (size_t i = 0; i < t->places; i++) {
         double c, s;
         uh_torus_phase(t, pair->f, (ptrdiff_t)(i / t->size[1]),
@@ -469,10 +447,6 @@ static void rank_hand(const struct seek *q, const struct uh_torus *t,
             t->kernel->subtract(m, -(y * each), u + m, to);
         }
     }
-    uh_torus_cut(t, &t->large, 0, p);
-    uh_torus_cut(t, &t->small, 0, b);
-    uh_torus_apply(t, t->from, q->reach.at, q->reach.count, p, a);
-    t->kernel->subtract(q->ns, 1, a, b);
 }
 
 static void hand_cell(void *context, size_t index, struct uh_pool *serial)
@@ -484,15 +458,22 @@ static void hand_cell(void *context, size_t index, struct uh_pool *serial)
     struct uh_arena *scratch = uh_pool_scratch(serial);
     double *p = uh_arena_alloc(scratch, q->nl, sizeof *p);
     double *b = uh_arena_alloc(scratch, q->ns, sizeof *b);
+    double *a = uh_arena_alloc(scratch, q->ns, sizeof *a);
     t.pool = serial;
-    if (index < make->first) {
+    if (index < q->found) {
         vector_hand(q, &t, make->small[index], p, b, scratch);
     } else {
-        const size_t i = index - make->first;
+        const size_t i = index - q->found;
         rank_hand(q, &t, make->of[i].pair, make->of[i].image,
-                  make->of[i].imaginary, p, b, scratch);
+                  make->of[i].imaginary, p, b);
     }
-    pack_outs(q, p, h->p);
+    uh_torus_cut(&t, &t.large, 0, p);
+    uh_torus_cut(&t, &t.small, 0, b);
+    uh_torus_apply(&t, t.from, q->reach.at, q->reach.count, p, a);
+    t.kernel->subtract(q->ns, 1, a, b);
+    for (size_t i = 0; i < q->np; i += q->s->m) {
+        memcpy(h->p + i, out_at(q, p, i), q->s->m * sizeof *p);
+    }
     uh_torus_transform(&t, q->s->n, b, h->hat);
 }
 
@@ -516,7 +497,7 @@ static double **small_vectors(const struct seek *q)
 static void make_hands(struct seek *q, size_t pairs,
                        const struct uh_seek_pair pair[])
 {
-    struct making make = {.q = q, .first = q->found, .small = small_vectors(q)};
+    struct making make = {.q = q, .small = small_vectors(q)};
     const double *image = uh_seek_images(q->s, pairs, pair, q->trial);
     q->hands = q->found;
     for (size_t i = 0; i < pairs; i++) {
@@ -655,7 +636,10 @@ static void combine_hands(const struct seek *q, struct forming *f,
         v[i] = uh_arena_alloc_raw(q->trial, q->ns, sizeof(double));
         p[i] = uh_arena_alloc(q->trial, q->nl, sizeof(double));
         uh_torus_back(t, q->s->n, f->v + i * q->nh, v[i]);
-        unpack_outs(q, f->p + i * q->np, p[i]);
+        for (size_t j = 0; j < q->np; j += q->s->m) {
+            memcpy(out_at(q, p[i], j), f->p + i * q->np + j,
+                   q->s->m * sizeof *p[i]);
+        }
     }
     proof->v = v;
     proof->p = p;
@@ -799,7 +783,6 @@ static void seek(struct seek *q, struct uh_arena *arena, struct uh_sought *out)
     list_all(q);
     q->np = t->conv.groups * q->outs.count * q->s->m;
     q->nh = t->conv.groups * t->freqs * 2 * q->s->n;
-    q->trial = uh_pool_lend(t->pool);
     const struct uh_mark none = uh_arena_open(q->trial);
     out->vector = uh_arena_alloc_raw(arena, dim, sizeof(double));
     for (int try = 0; !isfinite(out->bound) && try_again(q, try); try++) {
@@ -833,16 +816,14 @@ struct uh_sought uh_torus_seek(struct uh_map *map, const char *stream,
         uh_torus_grams(s.torus, s.own);
         uh_seek_points(&s);
         uh_seek_start(&s);
-        struct seek q = {.s = &s, .t = s.torus};
+        struct seek q = {.s = &s, .t = s.torus, .trial = uh_pool_lend(pool)};
         if (!too_many(&s)) {
             seek(&q, arena, &out);
         }
         if (proof && isfinite(out.bound)) {
             keep_proof(&q, arena, proof);
         }
-        if (q.trial) {
-            uh_pool_take_back(pool, &q.trial);
-        }
+        uh_pool_take_back(pool, &q.trial);
     }
     uh_pool_take_back(pool, &s.own);
     return out;
