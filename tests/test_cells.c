@@ -195,12 +195,6 @@ static void scratch_of_the_caller_survives_its_cells(void **state)
     uh_pool_close(&pool);
 }
 
-static void add_index(void *context, size_t index, struct uh_pool *serial)
-{
-    (void)serial;
-    ((size_t *)context)[index * 8] += index + 1;
-}
-
 static void lent_arenas_are_empty_and_nobody_elses(void **state)
 {
     (void)state;
@@ -228,6 +222,12 @@ static void lent_arenas_are_empty_and_nobody_elses(void **state)
         }
         uh_pool_close(&pool);
     }
+}
+
+static void add_index(void *context, size_t index, struct uh_pool *serial)
+{
+    (void)serial;
+    ((size_t *)context)[index * 8] += index + 1;
 }
 
 /* Sections so short that threads wake in the middle, at the end, or in the

@@ -6,8 +6,9 @@ tools/bench_norm.c.
 
 convN: 100 power iterations by conv2d and conv_transpose2d, in float32, which
 then still err by up to 1 %.  dense-svds: scipy's, one singular value.
-dense-svd: numpy's, all of them.  Prints the same line: seconds, seconds of
-processor and of wall.  OMP_NUM_THREADS (1 unless given) and
+dense-svd: numpy's, all of them.  As in tools/bench.h a run that is not measured
+comes first: three iterations; none of dense-svd, which takes long.  Prints the
+same line: seconds, seconds of processor and of wall.  OMP_NUM_THREADS (1 unless given) and
 OPENBLAS_NUM_THREADS are the threads.  Needs Debian's python3-torch for
 convolutions, python3-scipy and python3-numpy for dense.
 """
@@ -51,6 +52,7 @@ def dense(name):
     if name == "dense-svd":
         return lambda: numpy.linalg.norm(w, 2)
     from scipy.sparse.linalg import svds
+
     def find():
         return svds(w, k=1, return_singular_vectors=False)[0]
 
