@@ -13,6 +13,7 @@
 
 enum {
     LANES = 16,
+    AHEAD = 512, /* floats: of a row that is read from memory */
     STEP = UH_OPNORM_STEP,
     SEGMENT = UH_OPNORM_SEGMENT,
     MOST_COLS = 13 /* of any kernel's tile */

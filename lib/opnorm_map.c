@@ -13,7 +13,7 @@
 #include <string.h>
 
 enum {
-    SHARD = 64,        /* rows of a dense map that are summed into one vector */
+    SHARD = 128,       /* rows of a dense map that are summed into one vector */
     PLACES = 416,      /* columns of a convolution done together */
     HIGH = 192,        /* rows of it */
     ROUGH = 16,        /* columns gathered by one thread */
@@ -435,6 +435,41 @@ static void hide_padding(const struct uh_map *m, double *x)
 
 /* -- dense ------------------------------------------------------------------- */
 
+/* Sums of the absolute values of a dense map's weights, by shards of rows: of
+ * each column, and the largest of a row; and of their squares. */
+struct weighed {
+    struct uh_map *map; /* columns go to the shards, free until a product */
+    double *row, *square;
+};
+
+static void weigh_shard(void *context, size_t index, struct uh_pool *serial)
+{
+    const struct weighed *q = context;
+    const struct uh_map *m = q->map;
+    double *column = m->shard + index * m->in;
+    double ones[UH_OPNORM_SEGMENT], w[UH_OPNORM_SEGMENT];
+    (void)serial;
+    for (size_t i = 0; i < UH_OPNORM_SEGMENT; i++) {
+        ones[i] = 1;
+    }
+    for (size_t o = index * SHARD; o < uh_least((index + 1) * SHARD, m->out);
+         o++) {
+        const float *row = m->layer->weight + o * m->in;
+        const double scale = m->scale ? fabs((double)m->scale[o]) : 1;
+        double sum = 0;
+        for (size_t at = 0; at < m->in; at += UH_OPNORM_SEGMENT) {
+            const size_t n = uh_least(UH_OPNORM_SEGMENT, m->in - at);
+            for (size_t i = 0; i < n; i++) {
+                w[i] = fabs((double)row[at + i]) * scale;
+            }
+            sum += m->kernel->dot(n, ones, w);
+            q->square[index] += m->kernel->dot(n, w, w);
+            m->kernel->subtract(n, -1, w, column + at);
+        }
+        q->row[index] = fmax(q->row[index], sum);
+    }
+}
+
 static void make_dense(struct uh_map *m, struct uh_arena *arena)
 {
     const struct uh_layer *a = m->layer;
@@ -445,21 +480,20 @@ static void make_dense(struct uh_map *m, struct uh_arena *arena)
     const size_t shards = uh_parts_of(m->out, SHARD);
     m->shard = uh_arena_alloc(
         arena, uh_size_mul(UH_MAP_VECTORS * shards, m->in), sizeof *m->shard);
+    struct weighed q = {m, uh_arena_alloc(arena, shards, sizeof *q.row),
+                        uh_arena_alloc(arena, shards, sizeof *q.square)};
+    uh_cells(m->pool, shards, weigh_shard, &q);
     double row = 0, column = 0, square = 0;
-    double *sums = m->shard; /* free until a product needs it */
-    for (size_t o = 0; o < m->out; o++) {
-        const double scale = m->scale ? fabs((double)m->scale[o]) : 1;
-        double sum = 0;
-        for (size_t i = 0; i < m->in; i++) {
-            const double w = fabs((double)a->weight[o * m->in + i]) * scale;
-            sum += w;
-            sums[i] += w;
-            square += w * w;
-        }
-        row = fmax(row, sum);
+    for (size_t s = 0; s < shards; s++) {
+        row = fmax(row, q.row[s]);
+        square += q.square[s];
     }
     for (size_t i = 0; i < m->in; i++) {
-        column = fmax(column, sums[i]);
+        double sum = 0;
+        for (size_t s = 0; s < shards; s++) {
+            sum += m->shard[s * m->in + i];
+        }
+        column = fmax(column, sum);
     }
     const double up = 1 + uh_opnorm_gamma((double)m->in * (double)m->out + 8);
     m->absolute =

@@ -38,7 +38,8 @@ TARGET static void UNDER(subtract)(size_t n, double c, const double *x,
     }
 }
 
-/* Both of two vectors, so that a weight is read and widened once for both. */
+/* Both of two vectors, so that a weight is read and widened once for both.  The
+ * rows come from memory and are fetched ahead. */
 #define EACH_ROW(DO) DO(0) DO(1) DO(2) DO(3)
 TARGET INLINE void UNDER(dots_segment)(size_t n,
                                        const float *const rows[UH_OPNORM_ROWS],
@@ -59,6 +60,7 @@ TARGET INLINE void UNDER(dots_segment)(size_t n,
         const lanes8 v1 = *(const lanes8 *)(x1 + i + 8);
 #define ADD(r)                                                                 \
     {                                                                          \
+        __builtin_prefetch(w##r + i + AHEAD, 0, 2);                            \
         const lanes8 s = WIDE(w##r + i), t = WIDE(w##r + i + 8);               \
         a##r += u0 * s;                                                        \
         b##r += v0 * t;                                                        \
@@ -115,7 +117,8 @@ TARGET static void UNDER(dots)(size_t n,
     }
 }
 
-/* Meanwhile the rows behind these come nearer: they are read next. */
+/* Meanwhile the first quarters of the rows behind these, which are read next,
+ * come nearer. */
 TARGET INLINE void UNDER(spread_of)(size_t n,
                                     const float *const rows[UH_OPNORM_ROWS],
                                     size_t count,
@@ -129,7 +132,7 @@ TARGET INLINE void UNDER(spread_of)(size_t n,
         lanes8 c = *(const lanes8 *)(z1 + i), d = *(const lanes8 *)(z1 + i + 8);
 #define ADD(r)                                                                 \
     {                                                                          \
-        __builtin_prefetch(rows[r] + UH_OPNORM_ROWS * n + i);                  \
+        __builtin_prefetch(rows[r] + UH_OPNORM_ROWS * n + i / 4, 0, 2);        \
         const lanes8 u = WIDE(rows[r] + i), v = WIDE(rows[r] + i + 8);         \
         a += t[0][r] * u;                                                      \
         b += t[0][r] * v;                                                      \

@@ -144,6 +144,23 @@ static void matrices_done_by_hand_have_their_norms(void **state)
     }
 }
 
+/* Sums over rows are made of parts; a row alone may be in any of them. */
+static void one_row_of_many_counts_wherever_it_is(void **state)
+{
+    struct state *s = *state;
+    enum { M = 300, N = 3 };
+    for (size_t at = 0; at < M; at += 13) {
+        double w[M * N] = {0};
+        for (size_t i = 0; i < N; i++) {
+            w[at * N + i] = 1;
+        }
+        const struct uh_layer layer = dense_of(s, M, N, w);
+        const struct uh_opnorm norm = norm_of(s, &layer);
+        assert_true(norm.lower <= sqrt(3) && norm.upper >= sqrt(3));
+        assert_true(norm.upper <= norm.lower * (1 + 1e-8));
+    }
+}
+
 /* Orthogonal up to a factor, of many inputs: all singular values are equal. */
 static void equal_singular_values_are_no_trouble(void **state)
 {
@@ -1235,6 +1252,7 @@ int main(void)
         cmocka_unit_test(the_bounds_enclose_what_lapack_finds),
         cmocka_unit_test(a_scale_of_the_outputs_counts),
         cmocka_unit_test(matrices_done_by_hand_have_their_norms),
+        cmocka_unit_test(one_row_of_many_counts_wherever_it_is),
         cmocka_unit_test(equal_singular_values_are_no_trouble),
         cmocka_unit_test(few_singular_values_are_no_trouble),
         cmocka_unit_test(a_layer_of_zeros_has_norm_zero),
