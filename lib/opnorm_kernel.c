@@ -65,8 +65,8 @@ static void tile_portable(size_t k, const double *a, const double *b,
 #include "opnorm_rows.h"
 
 static const struct uh_opnorm_kernel portable = {
-    PORTABLE_ROWS,   PORTABLE_COLS, tile_portable,    dots_portable,
-    spread_portable, dot_portable,  subtract_portable};
+    PORTABLE_ROWS,   PORTABLE_COLS, tile_portable,     dots_portable,
+    spread_portable, dot_portable,  subtract_portable, subtract_both_portable};
 
 #if defined(__x86_64__)
 
@@ -150,8 +150,8 @@ AVX512 static void tile_512(size_t k, const double *a, const double *b,
 #include "opnorm_rows.h"
 
 static const struct uh_opnorm_kernel avx512 = {
-    WIDE_ROWS,  WIDE_COLS, tile_512,    dots_512,
-    spread_512, dot_512,   subtract_512};
+    WIDE_ROWS,  WIDE_COLS, tile_512,     dots_512,
+    spread_512, dot_512,   subtract_512, subtract_both_512};
 
 /* -- AVX2: 8 x 6, 12 sums in registers ------------------------------------------ */
 
@@ -224,9 +224,9 @@ AVX2 static void tile_256(size_t k, const double *a, const double *b,
 #define WIDE(from) WIDENED(from)
 #include "opnorm_rows.h"
 
-static const struct uh_opnorm_kernel avx2 = {AVX2_ROWS,   AVX2_COLS,  tile_256,
-                                             dots_256,    spread_256, dot_256,
-                                             subtract_256};
+static const struct uh_opnorm_kernel avx2 = {
+    AVX2_ROWS,  AVX2_COLS, tile_256,     dots_256,
+    spread_256, dot_256,   subtract_256, subtract_both_256};
 
 #endif
 

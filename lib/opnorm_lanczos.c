@@ -487,7 +487,7 @@ static void advance(struct uh_krylov *r)
     each_part(r, measure_newest);
     r->alpha[j] = summed(r, 0);
     each_part(r, subtract_newest);
-    const int due = j < CLEARED || r->dim <= CHEAP || j % PERIOD >= PERIOD - 2;
+    const int due = (j < CLEARED && !r->rough) || r->dim <= CHEAP || j % PERIOD >= PERIOD - 2;
     const int clears = r->clears && due;
     double left = orthogonalize(r, clears ? j + 1 : 0);
     const double size =
@@ -502,7 +502,9 @@ static void advance(struct uh_krylov *r)
     r->basis[j + 1] = uh_arena_alloc_raw(r->arena, r->dim, sizeof(double));
     r->steps = j + 1;
     each_part(r, divide);
-    uh_krylov_measure(r, j);
+    if (!r->rough) {
+        uh_krylov_measure(r, j);
+    }
     r->ended = r->ended || r->steps >= r->most;
 }
 

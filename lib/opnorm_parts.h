@@ -61,6 +61,9 @@ struct uh_opnorm_kernel {
     double (*dot)(size_t n, const double *x, const double *y);
     /* y -= c x */
     void (*subtract)(size_t n, double c, const double *x, double *y);
+    /* x -= c[0] u, then c[1] v; y -= c[2] v, then c[3] u: for complex numbers */
+    void (*subtract_both)(size_t n, const double c[4], const double *u,
+                          const double *v, double *x, double *y);
 };
 
 const struct uh_opnorm_kernel *uh_opnorm_kernel_of(enum uh_kernel kernel);
@@ -308,11 +311,11 @@ int uh_torus_factor(const struct uh_torus *torus,
                     double *const x[], struct uh_pool *serial, double *room,
                     double *slack);
 
-/* x = L^-1 x, x = L*^-1 x. */
+/* x = L^-1 x; each x = L*^-1 x. */
 void uh_torus_solve_forth(const struct uh_torus *torus, size_t right,
                           const double *room, double *x);
 void uh_torus_solve_back(const struct uh_torus *torus, size_t right,
-                         const double *room, double *x);
+                         const double *room, size_t count, double *const x[]);
 
 /* The square that is certain, tau^2 and the largest of the points' slacks. */
 double uh_torus_certain(const struct uh_torus *torus,
@@ -345,7 +348,7 @@ struct uh_krylov {
     double inside;     /* the largest a_i; 0 */
     double across;     /* root of the sum of rho_i^2: at least |PSY|; 0 */
     int clears;        /* w of the basis, two steps in eight */
-    int rough;         /* float32 products: good for a search */
+    int rough;         /* float32 products, not measured: for a search */
     int ended;         /* the space, or the number of steps, is used up */
     double *y, *z, *w; /* A v, A'A v, what is left of it */
     double *sum;       /* (parts, columns) */

@@ -38,6 +38,31 @@ TARGET static void UNDER(subtract)(size_t n, double c, const double *x,
     }
 }
 
+TARGET static void UNDER(subtract_both)(size_t n, const double c[4],
+                                        const double *u, const double *v,
+                                        double *x, double *y)
+{
+    const double c0 = c[0], c1 = c[1], c2 = c[2], c3 = c[3];
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        const lanes8 a = *(const lanes8 *)(u + i), b = *(const lanes8 *)(v + i);
+        lanes8 s = *(const lanes8 *)(x + i), t = *(const lanes8 *)(y + i);
+        s -= c0 * a;
+        t -= c2 * b;
+        s -= c1 * b;
+        t -= c3 * a;
+        *(lanes8 *)(x + i) = s;
+        *(lanes8 *)(y + i) = t;
+    }
+    for (; i < n; i++) {
+        const double a = u[i], b = v[i];
+        x[i] -= c0 * a;
+        y[i] -= c2 * b;
+        x[i] -= c1 * b;
+        y[i] -= c3 * a;
+    }
+}
+
 /* Both of two vectors, so that a weight is read and widened once for both.  The
  * rows come from memory and are fetched ahead. */
 #define EACH_ROW(DO) DO(0) DO(1) DO(2) DO(3)

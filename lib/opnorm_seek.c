@@ -26,7 +26,11 @@ enum {
     KEPT = UH_SEEK_KEPT
 };
 
-static const double close_by = 1e-3;    /* values that are the same, perhaps */
+static const double close_by = 1e-3;   /* values that are the same, perhaps */
+static const double first_goal = 1.2;  /* of runs, in tolerances, */
+static const double further_goal = 36; /* of runs that only make pairs more, */
+static const double longer_goal =
+    0.075;                              /* and of all, if they must be better */
 static const double least_rough = 2e-7; /* tolerance for float32 */
 static const double rough = 1e-5;       /* what float32 may have moved */
 
@@ -49,6 +53,7 @@ struct seek {
     struct uh_krylov run[RUNS];
     double value[RUNS][LONG]; /* the top value after each step */
     double best;              /* square of the norm, so far */
+    int few, longer;          /* pairs of the last try; runs are longer now */
     size_t found;
     double *near[NEAR]; /* Ritz vectors, from the top, (map's in) */
     size_t hands;
@@ -253,7 +258,7 @@ static void unrank(const struct solving *c, size_t first, size_t ranks,
     const struct uh_seek *q = c->q->s;
     const size_t n = 2 * q->n, k = 2 * ranks;
     double *v = uh_arena_alloc_raw(scratch, 2 * k * n, sizeof *v);
-    double *kv = v + k * n;
+    double **kv = uh_arena_alloc(scratch, k, sizeof *kv);
     double *a = uh_arena_alloc(scratch, 2 * k * k + 2 * k, sizeof *a);
     double *by = a + k * k, *d = by + k * k, *e = d + k;
     for (size_t i = 0; i < k; i++) {
@@ -262,15 +267,16 @@ static void unrank(const struct solving *c, size_t first, size_t ranks,
             v[i * n + j] = i % 2 ? -from[q->n + j] : from[j];
             v[i * n + q->n + j] = i % 2 ? from[j] : from[q->n + j];
         }
-        memcpy(kv + i * n, v + i * n, n * sizeof *v);
-        uh_torus_solve_forth(q->torus, c->count, room, kv + i * n);
-        uh_torus_solve_back(q->torus, c->count, room, kv + i * n);
+        kv[i] = v + (k + i) * n;
+        memcpy(kv[i], v + i * n, n * sizeof *v);
+        uh_torus_solve_forth(q->torus, c->count, room, kv[i]);
     }
+    uh_torus_solve_back(q->torus, c->count, room, k, kv);
     for (size_t i = 0; i < k; i++) {
         for (size_t j = 0; j <= i; j++) {
             a[i * k + j] = a[j * k + i] =
                 (i == j ? 1 / c->proof->square : 0) -
-                uh_opnorm_dot(q->torus->kernel, n, v + i * n, kv + j * n);
+                uh_opnorm_dot(q->torus->kernel, n, v + i * n, kv[j]);
         }
     }
     uh_eigen_symmetric(k, a, by);
@@ -289,7 +295,7 @@ static void unrank(const struct solving *c, size_t first, size_t ranks,
             }
         }
         for (size_t i = 0; i < k; i++) {
-            q->torus->kernel->subtract(n, -e[i], kv + i * n, x[r]);
+            q->torus->kernel->subtract(n, -e[i], kv[i], x[r]);
         }
     }
 }
@@ -312,9 +318,7 @@ static void solve_at(const void *context, size_t group, size_t f,
         c->slack[at] = (double)INFINITY;
         return;
     }
-    for (size_t r = 0; r < c->count; r++) {
-        uh_torus_solve_back(t, c->count, room, x[r]);
-    }
+    uh_torus_solve_back(t, c->count, room, c->count, x);
     size_t first = 0;
     const size_t ranks = uh_torus_ranks(c->proof, group, f, &first);
     if (ranks) {
@@ -680,10 +684,10 @@ static double prove(struct seek *q)
     const double square = q->best * most * most;
     struct uh_torus_proof proof;
     double certain = (double)INFINITY;
-    for (int sharp = 0; sharp < 2 && !isfinite(certain); sharp++) {
-        if (sharp) { /* a value above tau was not seen */
-            uh_seek_sharpen(q->s, square);
-        }
+    q->few = 0;
+    for (int all = 0; all < 2 && !isfinite(certain); all++) {
+        /* the second time a value above tau was not seen */
+        uh_seek_sharpen(q->s, square, all);
         const struct uh_seek_pair *pair =
             list_ranks(q->s, square, &proof, q->trial);
         if (proof.count > MOST) {
@@ -695,7 +699,11 @@ static double prove(struct seek *q)
         }
         certain = solve(q, &proof);
     }
-    if (!isfinite(certain) || !make_pairs(q, &proof)) {
+    if (!isfinite(certain)) {
+        return (double)INFINITY;
+    }
+    if (!make_pairs(q, &proof)) {
+        q->few = 1;
         return (double)INFINITY;
     }
     q->proof = proof;
@@ -741,23 +749,31 @@ static size_t equals(const struct uh_seek *s)
     return count;
 }
 
-/* Another try: the runs longer once, then from further starts, two at a time.
- * 0: there are none. */
-static int try_again(struct seek *q, int try)
+/* As many more starts, two at a time. */
+static int run_further(struct seek *q, size_t count, double goal)
 {
-    const double goal = 1.2 * q->s->tolerance;
-    if (try == 1) {
-        for (size_t i = 0; i < q->runs; i += UH_MAP_VECTORS) {
-            go_on(q, i, uh_least(UH_MAP_VECTORS, q->runs - i), goal / 16);
-        }
-        return 1;
-    }
-    const size_t count =
-        try ? uh_least(UH_MAP_VECTORS, q->s->starts - q->runs) : equals(q->s);
     for (size_t i = 0; i < count; i += UH_MAP_VECTORS) {
         run_more(q, uh_least(UH_MAP_VECTORS, count - i), goal);
     }
     return count > 0;
+}
+
+/* Another try.  Where there were too few pairs, further starts help, and need
+ * not go far; else the same runs, longer, once.  0: nothing is left to try. */
+static int try_again(struct seek *q)
+{
+    const double one = q->s->tolerance;
+    if (q->runs == 0) {
+        return run_further(q, equals(q->s), first_goal * one);
+    }
+    const size_t more = uh_least(UH_MAP_VECTORS, q->s->starts - q->runs);
+    if (more > 0 && (q->few || q->longer)) {
+        return run_further(q, more, further_goal * one);
+    }
+    for (size_t i = 0; !q->longer && i < q->runs; i += UH_MAP_VECTORS) {
+        go_on(q, i, uh_least(UH_MAP_VECTORS, q->runs - i), longer_goal * one);
+    }
+    return !q->longer++;
 }
 
 /* Whether more values are above tau than can be dealt with; the start's value
@@ -785,7 +801,7 @@ static void seek(struct seek *q, struct uh_arena *arena, struct uh_sought *out)
     q->nh = t->conv.groups * t->freqs * 2 * q->s->n;
     const struct uh_mark none = uh_arena_open(q->trial);
     out->vector = uh_arena_alloc_raw(arena, dim, sizeof(double));
-    for (int try = 0; !isfinite(out->bound) && try_again(q, try); try++) {
+    while (!isfinite(out->bound) && try_again(q)) {
         uh_arena_release(q->trial, none);
         join(q);
         if (q->found == 0) {

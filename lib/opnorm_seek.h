@@ -27,6 +27,7 @@ struct uh_seek {
     int rough;      /* products may be in float32 */
     size_t n, m;    /* channels of the small side, the large side */
     double *value;  /* (groups, freqs, KEPT), 0: none */
+    double *rest;   /* of the same shape: the vectors' residuals */
     double *vector; /* (groups, freqs, KEPT, 2, n) */
     size_t starts;
     double guess[UH_SEEK_STARTS];  /* squares of values, descending, */
@@ -36,8 +37,9 @@ struct uh_seek {
 /* Values and vectors of all frequencies, roughly. */
 void uh_seek_points(struct uh_seek *seek);
 
-/* Better ones, where the value is near `square` or above it. */
-void uh_seek_sharpen(struct uh_seek *seek, double square);
+/* Better ones where a value is below `square` that may have to be above it; all:
+ * wherever one is near it or above it. */
+void uh_seek_sharpen(struct uh_seek *seek, double square, int all);
 
 /* The starts: of the fields that the best pairs span. */
 void uh_seek_start(struct uh_seek *seek);

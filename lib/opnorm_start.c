@@ -17,13 +17,18 @@ enum {
     SHORT = 16, /* steps of Lanczos at a frequency, */
     LONG = 48,  /* where it matters */
     KEPT = UH_SEEK_KEPT,
-    FIELDS = 768, /* real fields that the start is made of */
-    DEEP = 36,    /* steps of Lanczos for their matrix */
-    STRIP = 32    /* columns done together */
+    FEW = 128,  /* real fields that the start is made of, at least, */
+    MANY = 768, /* and at most */
+    DEEP = 36,  /* steps of Lanczos for their matrix */
+    STRIP = 32  /* columns done together */
 };
 
-/* A value so far below is not above. */
-static const double margin = 0.04;
+/* A value so far below is not above; by its residual rho, as long as others are
+ * `apart` from it, it may be off by rho^2 / apart (both relative to it). */
+static const double margin = 0.04, apart = 0.1;
+
+/* Fields with values so near to the largest are those that matter. */
+static const double near_top = 0.1;
 
 /* Where less of a vector is new, it is left out. */
 static const double parallel = 1e-4;
@@ -86,9 +91,7 @@ static void clear(const struct uh_seek *q, const double *v, double *w)
     const double c = uh_opnorm_dot(q->torus->kernel, 2 * n, v, w);
     const double s = uh_opnorm_dot(q->torus->kernel, n, v, w + n) -
                      uh_opnorm_dot(q->torus->kernel, n, v + n, w);
-    k->subtract(2 * n, c, v, w);
-    k->subtract(n, -s, v + n, w);
-    k->subtract(n, s, v, w + n);
+    k->subtract_both(n, (const double[]){c, -s, c, s}, v, v + n, w, w + n);
 }
 
 static int scaled(const struct uh_seek *q, double *w, double *size)
@@ -143,6 +146,8 @@ static void krylov_at(const struct uh_seek *q, size_t index, size_t steps,
     }
     uh_krylov_vectors(&r, count, value, s, scratch);
     for (size_t i = 0; i < count; i++) {
+        q->rest[index * KEPT + i] =
+            fabs(beta[r.steps - 1] * s[(i + 1) * r.steps - 1]);
         double *to = q->vector + (index * KEPT + i) * 2 * n;
         memset(to, 0, 2 * n * sizeof *to);
         for (size_t j = 0; j < r.steps; j++) {
@@ -165,6 +170,7 @@ void uh_seek_points(struct uh_seek *q)
 {
     const size_t points = q->torus->conv.groups * q->torus->freqs;
     q->value = uh_arena_alloc(q->own, points * KEPT, sizeof *q->value);
+    q->rest = uh_arena_alloc(q->own, points * KEPT, sizeof *q->rest);
     q->vector =
         uh_arena_alloc_raw(q->own, points * KEPT, 2 * q->n * sizeof(double));
     uh_torus_each_point(q->torus, vectors_at, q);
@@ -186,14 +192,27 @@ static void sharpen_cell(void *context, size_t index, struct uh_pool *serial)
     krylov_at(c->s, at, LONG, re, re + size, scratch);
 }
 
-void uh_seek_sharpen(struct uh_seek *q, double square)
+/* Whether one of a point's values below the square may have to be above it. */
+static int is_unsure(const struct uh_seek *q, size_t index, double square)
+{
+    for (size_t i = index * KEPT; i < (index + 1) * KEPT; i++) {
+        const double off = q->rest[i] / square * q->rest[i] / apart;
+        if (q->value[i] <= square && q->value[i] + off > square) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+void uh_seek_sharpen(struct uh_seek *q, double square, int all)
 {
     const struct uh_torus *t = q->torus;
     const size_t points = t->conv.groups * t->freqs;
     struct sharpening c = {q, uh_arena_alloc(q->own, points, sizeof *c.index)};
     size_t count = 0;
     for (size_t i = 0; i < points; i++) {
-        if (q->value[i * KEPT] > (1 - margin) * square) {
+        if (all ? q->value[i * KEPT] > (1 - margin) * square
+                : is_unsure(q, i, square)) {
             c.index[count++] = i;
         }
     }
@@ -233,7 +252,9 @@ static void choose_pairs(struct start *q)
     qsort(q->pair, count, sizeof *q->pair, by_value);
     while (q->pairs < count) {
         const size_t more = (size_t)t->freq[q->pair[q->pairs].f].weight;
-        if (q->dims + more > FIELDS) {
+        const double value = q->pair[q->pairs].value;
+        if (q->dims + more > MANY ||
+            (q->dims >= FEW && value < (1 - near_top) * q->pair[0].value)) {
             break;
         }
         q->dims += more;

@@ -292,10 +292,8 @@ static void frequency_forth(void *context, size_t index, struct uh_pool *serial)
         const double *from = q->rows + ((g * h + y) * half + f->at[1]) * 2 * n;
         const double c = t->cos[0][f->at[0] * y % h];
         const double s = t->sin[0][f->at[0] * y % h];
-        add(q, c, from, to);
-        add(q, s, from + n, to);
-        add(q, c, from + n, to + n);
-        add(q, -s, from, to + n);
+        t->kernel->subtract_both(n, (const double[]){-c, -s, -c, s}, from,
+                                 from + n, to, to + n);
     }
 }
 
@@ -332,10 +330,8 @@ static void row_back(void *context, size_t index, struct uh_pool *serial)
         const double c = each * t->cos[0][f->at[0] * y % h];
         const double s = each * t->sin[0][f->at[0] * y % h];
         double *sum = rows + f->at[1] * 2 * n;
-        add(q, c, from, sum);
-        add(q, -s, from + n, sum);
-        add(q, c, from + n, sum + n);
-        add(q, s, from, sum + n);
+        t->kernel->subtract_both(n, (const double[]){-c, s, -c, -s}, from,
+                                 from + n, sum, sum + n);
     }
     for (size_t x = 0; x < w; x++) {
         for (size_t f = 0; f < half; f++) {
@@ -626,10 +622,8 @@ static void reduce(const struct factor *f, size_t j, size_t at, size_t ldc,
     for (size_t p = 0; p < j; p++) {
         const double *x = c + p * ldc, *y = c + (wide + p) * ldc;
         const double a = x[at], b = y[at];
-        k->subtract(ldc - at, a, x + at, re + at);
-        k->subtract(ldc - at, b, y + at, re + at);
-        k->subtract(ldc - at, a, y + at, im + at);
-        k->subtract(ldc - at, -b, x + at, im + at);
+        k->subtract_both(ldc - at, (const double[]){a, b, a, -b}, x + at,
+                         y + at, re + at, im + at);
     }
 }
 
@@ -764,18 +758,18 @@ int uh_torus_factor(const struct uh_torus *t,
 }
 
 void uh_torus_solve_back(const struct uh_torus *t, size_t right,
-                         const double *room, double *x)
+                         const double *room, size_t count, double *const x[])
 {
     const struct factor f = factor_in(t, right, room);
     const size_t n = f.n;
-    const double *re = f.re, *im = f.im;
     for (size_t i = n; i-- > 0;) {
-        const double d = re[i * n + i];
-        const double a = x[i] /= d, b = x[n + i] /= d;
-        t->kernel->subtract(i, a, re + i * n, x);
-        t->kernel->subtract(i, b, im + i * n, x);
-        t->kernel->subtract(i, b, re + i * n, x + n);
-        t->kernel->subtract(i, -a, im + i * n, x + n);
+        const double *re = f.re + i * n, *im = f.im + i * n;
+        for (size_t k = 0; k < count; k++) {
+            double *to = x[k];
+            const double a = to[i] /= re[i], b = to[n + i] /= re[i];
+            t->kernel->subtract_both(i, (const double[]){a, b, -a, b}, re, im,
+                                     to, to + n);
+        }
     }
 }
 

@@ -845,7 +845,9 @@ static void check_factor(const struct point *p, size_t above)
         double *forth = copied(own, 2 * n, b[k]);
         uh_torus_solve_forth(p->c->t, HANDS, room, forth);
         assert_near("forth", 2 * n, forth, x[k], 1e-12);
-        uh_torus_solve_back(p->c->t, HANDS, room, x[k]);
+    }
+    uh_torus_solve_back(p->c->t, HANDS, room, HANDS, x);
+    for (size_t k = 0; k < HANDS; k++) {
         times_k(p, &proof, x[k], y);
         assert_near("K x", 2 * n, y, b[k], 1e-10);
     }
