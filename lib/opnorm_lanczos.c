@@ -487,7 +487,8 @@ static void advance(struct uh_krylov *r)
     each_part(r, measure_newest);
     r->alpha[j] = summed(r, 0);
     each_part(r, subtract_newest);
-    const int due = (j < CLEARED && !r->rough) || r->dim <= CHEAP || j % PERIOD >= PERIOD - 2;
+    const int due = (j < CLEARED && !r->rough) || r->dim <= CHEAP ||
+                    j % PERIOD >= PERIOD - 2;
     const int clears = r->clears && due;
     double left = orthogonalize(r, clears ? j + 1 : 0);
     const double size =

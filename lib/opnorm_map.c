@@ -98,6 +98,8 @@ static struct axis axis_of(const struct uh_layer *a, int d, size_t size,
     return x;
 }
 
+#define NOWHERE ((size_t)-1)
+
 /* Whether place i of the kernel's axis ever meets a pixel. */
 static int meets(const struct uh_layer *a, int d, size_t i)
 {
@@ -114,70 +116,98 @@ static int meets(const struct uh_layer *a, int d, size_t i)
 
 /* The weights by (output, tap, channel of a block), scaled: a product of two
  * floats is exact.  Those that meet no pixel are 0. */
-static double *spread_weights(const struct uh_layer *a, const float *scale,
-                              const struct axis axis[2], size_t taps,
-                              size_t chans, struct uh_arena *arena)
+struct spread {
+    const struct uh_layer *layer;
+    const float *scale;
+    size_t size; /* of an output: taps, channels of a block */
+    size_t *at;  /* where each weight of the kernel goes, or NOWHERE */
+    double *w;
+};
+
+static void spread_output(void *context, size_t o, struct uh_pool *serial)
 {
+    const struct spread *q = context;
+    const struct uh_layer *a = q->layer;
     const size_t ins = a->in.channels / a->groups;
-    const size_t k0 = a->kernel[0], k1 = a->kernel[1];
-    double *w = uh_arena_alloc(
-        arena, uh_size_mul(a->out.channels, uh_size_mul(taps, chans)),
-        sizeof *w);
-    unsigned char *met[2] = {uh_arena_alloc(arena, k0, 1),
-                             uh_arena_alloc(arena, k1, 1)};
-    for (size_t i = 0; i < k0 || i < k1; i++) {
-        if (i < k0) {
-            met[0][i] = (unsigned char)meets(a, 0, i);
-        }
-        if (i < k1) {
-            met[1][i] = (unsigned char)meets(a, 1, i);
-        }
-    }
-    for (size_t o = 0; o < a->out.channels; o++) {
-        for (size_t c = 0; c < ins; c++) {
-            for (size_t i = 0; i < k0 * k1; i++) {
-                if (!met[0][i / k1] || !met[1][i % k1]) {
-                    continue;
-                }
-                const size_t y = i / k1 * a->dilation[0];
-                const size_t x = i % k1 * a->dilation[1];
-                const size_t tap = index_of(y / a->stride[0], axis[0].offset) *
-                                       axis[1].offsets +
-                                   index_of(x / a->stride[1], axis[1].offset);
-                const size_t r = index_of(y % a->stride[0], axis[0].residue) *
-                                     axis[1].residues +
-                                 index_of(x % a->stride[1], axis[1].residue);
-                const double from =
-                    (double)a->weight[(o * ins + c) * k0 * k1 + i];
-                w[(o * taps + tap) * chans + r * ins + c] =
-                    from * (scale ? (double)scale[o] : 1);
+    const size_t kernel = a->kernel[0] * a->kernel[1];
+    const float *from = a->weight + o * ins * kernel;
+    const double scale = q->scale ? (double)q->scale[o] : 1;
+    (void)serial;
+    for (size_t i = 0; i < kernel; i++) {
+        if (q->at[i] != NOWHERE) {
+            double *to = q->w + o * q->size + q->at[i];
+            for (size_t c = 0; c < ins; c++) {
+                to[c] = (double)from[c * kernel + i] * scale;
             }
         }
     }
-    return w;
+}
+
+static double *spread_weights(const struct uh_map *m, const struct axis axis[2],
+                              size_t chans, struct uh_arena *arena)
+{
+    const struct uh_layer *a = m->layer;
+    const size_t ins = a->in.channels / a->groups;
+    const size_t kernel = a->kernel[0] * a->kernel[1];
+    struct spread q = {a, m->scale, uh_size_mul(m->taps, chans),
+                       uh_arena_alloc(arena, kernel, sizeof *q.at), NULL};
+    q.w = uh_arena_alloc(arena, uh_size_mul(a->out.channels, q.size),
+                         sizeof *q.w);
+    for (size_t i = 0; i < kernel; i++) {
+        const size_t row = i / a->kernel[1], column = i % a->kernel[1];
+        const size_t y = row * a->dilation[0], x = column * a->dilation[1];
+        const size_t tap =
+            index_of(y / a->stride[0], axis[0].offset) * axis[1].offsets +
+            index_of(x / a->stride[1], axis[1].offset);
+        const size_t r =
+            index_of(y % a->stride[0], axis[0].residue) * axis[1].residues +
+            index_of(x % a->stride[1], axis[1].residue);
+        q.at[i] = meets(a, 0, row) && meets(a, 1, column)
+                      ? tap * chans + r * ins
+                      : NOWHERE;
+    }
+    uh_cells(m->pool, a->out.channels, spread_output, &q);
+    return q.w;
 }
 
 /* Panels of rows for the tiles: entry (row, tap, channel read). */
-static void pack_side(struct uh_side *s, const struct uh_opnorm_kernel *kernel,
-                      size_t groups, size_t taps, const double *w,
-                      struct uh_arena *arena)
+struct packing {
+    const struct uh_side *side;
+    size_t taps, high, panels;
+    const double *w;
+};
+
+static void pack_panel(void *context, size_t index, struct uh_pool *serial)
 {
-    const size_t depth = taps * s->chans, high = kernel->rows;
-    const size_t panels = uh_parts_of(s->rows, high);
-    s->packed = uh_arena_alloc(
-        arena, uh_size_mul(groups * panels * high, depth), sizeof *s->packed);
-    for (size_t g = 0; g < groups; g++) {
-        for (size_t i = 0; i < s->rows; i++) {
-            double *to = s->packed + (g * panels + i / high) * high * depth;
-            for (size_t p = 0; p < depth; p++) {
-                const size_t tap = p / s->chans, c = p % s->chans;
-                const size_t at =
-                    s->back ? ((g * s->chans + c) * taps + tap) * s->rows + i
-                            : ((g * s->rows + i) * taps + tap) * s->chans + c;
-                to[p * high + i % high] = w[at];
+    const struct packing *q = context;
+    const struct uh_side *s = q->side;
+    const size_t g = index / q->panels, i0 = index % q->panels * q->high;
+    const size_t count = uh_least(q->high, s->rows - i0);
+    double *to = s->packed + index * q->high * q->taps * s->chans;
+    const size_t step = s->back ? 1 : q->taps * s->chans; /* between rows */
+    (void)serial;
+    for (size_t tap = 0; tap < q->taps; tap++) {
+        for (size_t c = 0; c < s->chans; c++, to += q->high) {
+            const double *from =
+                q->w +
+                (s->back ? ((g * s->chans + c) * q->taps + tap) * s->rows + i0
+                         : ((g * s->rows + i0) * q->taps + tap) * s->chans + c);
+            for (size_t k = 0; k < count; k++) {
+                to[k] = from[k * step];
             }
         }
     }
+}
+
+static void pack_side(const struct uh_map *m, struct uh_side *s,
+                      const double *w, struct uh_arena *arena)
+{
+    const size_t high = m->kernel->rows, panels = uh_parts_of(s->rows, high);
+    s->packed = uh_arena_alloc(
+        arena, uh_size_mul(m->groups * panels * high, m->taps * s->chans),
+        sizeof *s->packed);
+    struct packing q = {s, m->taps, high, panels, w};
+    uh_cells(m->pool, m->groups * panels, pack_panel, &q);
 }
 
 /* Sums of absolute values and of squares, rounded up. */
@@ -193,10 +223,12 @@ static void measure(struct uh_map *m, size_t outs, size_t taps, size_t chans,
         for (size_t o = 0; o < outs; o++) {
             double sum = 0;
             const double *from = w + (g * outs + o) * taps * chans;
-            for (size_t p = 0; p < taps * chans; p++) {
-                sum += fabs(from[p]);
-                sums[p % chans] += fabs(from[p]);
-                squares += from[p] * from[p];
+            for (size_t tap = 0; tap < taps; tap++, from += chans) {
+                for (size_t c = 0; c < chans; c++) {
+                    sum += fabs(from[c]);
+                    sums[c] += fabs(from[c]);
+                    squares += from[c] * from[c];
+                }
             }
             row = fmax(row, sum);
         }
@@ -233,8 +265,7 @@ struct uh_symbol uh_map_symbol(const struct uh_map *m, struct uh_arena *arena)
         .chans = m->forth.chans,
         .taps = {axis[0].offsets, axis[1].offsets},
         .offset = {axis[0].offset, axis[1].offset},
-        .weight =
-            spread_weights(a, m->scale, axis, m->taps, m->forth.chans, arena)};
+        .weight = spread_weights(m, axis, m->forth.chans, arena)};
 }
 
 static void mark_pixels(struct uh_map *m, const struct axis axis[2],
@@ -295,10 +326,9 @@ static void make_conv(struct uh_map *m, struct uh_arena *arena)
                                .back = 1};
     struct uh_arena *scratch = uh_pool_scratch(m->pool);
     const struct uh_mark mark = uh_arena_open(scratch);
-    const double *w =
-        spread_weights(a, m->scale, axis, m->taps, chans, scratch);
-    pack_side(&m->forth, m->kernel, m->groups, m->taps, w, arena);
-    pack_side(&m->back, m->kernel, m->groups, m->taps, w, arena);
+    const double *w = spread_weights(m, axis, chans, scratch);
+    pack_side(m, &m->forth, w, arena);
+    pack_side(m, &m->back, w, arena);
     measure(m, outs, m->taps, chans, w, scratch);
     uh_arena_release(scratch, mark);
     m->in = m->groups * chans * axis[0].blocks * axis[1].blocks;

@@ -85,7 +85,7 @@ TARGET INLINE void UNDER(dots_segment)(size_t n,
         const lanes8 v1 = *(const lanes8 *)(x1 + i + 8);
 #define ADD(r)                                                                 \
     {                                                                          \
-        __builtin_prefetch(w##r + i + AHEAD, 0, 2);                            \
+        __builtin_prefetch(w##r + i + AHEAD);                                  \
         const lanes8 s = WIDE(w##r + i), t = WIDE(w##r + i + 8);               \
         a##r += u0 * s;                                                        \
         b##r += v0 * t;                                                        \
