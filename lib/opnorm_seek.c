@@ -26,11 +26,12 @@ enum {
     KEPT = UH_SEEK_KEPT
 };
 
-static const double close_by = 1e-3;   /* values that are the same, perhaps */
-static const double first_goal = 1.2;  /* of runs, in tolerances, */
-static const double further_goal = 36; /* of runs that only make pairs more, */
-static const double longer_goal =
-    0.075;                              /* and of all, if they must be better */
+static const double close_by = 1e-3; /* values that are the same, perhaps */
+
+/* How far runs go, in tolerances: the first; those that only make pairs more;
+ * all, once, if a bound is not near enough. */
+static const double first_goal = 1.2, further_goal = 36, longer_goal = 0.075;
+
 static const double least_rough = 2e-7; /* tolerance for float32 */
 static const double rough = 1e-5;       /* what float32 may have moved */
 
@@ -53,7 +54,8 @@ struct seek {
     struct uh_krylov run[RUNS];
     double value[RUNS][LONG]; /* the top value after each step */
     double best;              /* square of the norm, so far */
-    int few, longer;          /* pairs of the last try; runs are longer now */
+    int few;                  /* the last try had too few pairs */
+    int longer;               /* all runs went on, once */
     size_t found;
     double *near[NEAR]; /* Ritz vectors, from the top, (map's in) */
     size_t hands;
