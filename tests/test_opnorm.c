@@ -1287,5 +1287,6 @@ int main(void)
         cmocka_unit_test(only_what_is_asked_for_is_given),
         cmocka_unit_test(broken_contracts_are_named),
     };
-    return cmocka_run_group_tests(tests, state_made, state_gone);
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests(tests, state_made, state_gone) ? 1 : 0;
 }
