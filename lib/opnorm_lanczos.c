@@ -12,7 +12,8 @@ enum {
     PERIOD = 8,   /* steps, the last two of which are cleared of the basis: then
                       the vectors stay orthogonal to about 1e-10 (J. F. Grcar,
                       1981; H. D. Simon, Math. Comp. 42 (1984) 115-142), */
-    CLEARED = 32, /* behind the first steps, all of which are, */
+    CLEARED = 32, /* behind the first steps, all of which are unless the run is
+                      rough, */
     CHEAP = 1024  /* as are all with vectors of so few entries */
 };
 

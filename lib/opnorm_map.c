@@ -9,6 +9,7 @@
 #include "die.h"
 
 #include <math.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -98,8 +99,6 @@ static struct axis axis_of(const struct uh_layer *a, int d, size_t size,
     return x;
 }
 
-#define NOWHERE ((size_t)-1)
-
 /* Whether place i of the kernel's axis ever meets a pixel. */
 static int meets(const struct uh_layer *a, int d, size_t i)
 {
@@ -120,7 +119,7 @@ struct spread {
     const struct uh_layer *layer;
     const float *scale;
     size_t size; /* of an output: taps, channels of a block */
-    size_t *at;  /* where each weight of the kernel goes, or NOWHERE */
+    size_t *at;  /* where each weight of the kernel goes; SIZE_MAX: nowhere */
     double *w;
 };
 
@@ -134,7 +133,7 @@ static void spread_output(void *context, size_t o, struct uh_pool *serial)
     const double scale = q->scale ? (double)q->scale[o] : 1;
     (void)serial;
     for (size_t i = 0; i < kernel; i++) {
-        if (q->at[i] != NOWHERE) {
+        if (q->at[i] != SIZE_MAX) {
             double *to = q->w + o * q->size + q->at[i];
             for (size_t c = 0; c < ins; c++) {
                 to[c] = (double)from[c * kernel + i] * scale;
@@ -164,7 +163,7 @@ static double *spread_weights(const struct uh_map *m, const struct axis axis[2],
             index_of(x % a->stride[1], axis[1].residue);
         q.at[i] = meets(a, 0, row) && meets(a, 1, column)
                       ? tap * chans + r * ins
-                      : NOWHERE;
+                      : SIZE_MAX;
     }
     uh_cells(m->pool, a->out.channels, spread_output, &q);
     return q.w;

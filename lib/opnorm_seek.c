@@ -772,10 +772,14 @@ static int try_again(struct seek *q)
     if (more > 0 && (q->few || q->longer)) {
         return run_further(q, more, further_goal * one);
     }
-    for (size_t i = 0; !q->longer && i < q->runs; i += UH_MAP_VECTORS) {
+    if (q->longer) {
+        return 0;
+    }
+    q->longer = 1;
+    for (size_t i = 0; i < q->runs; i += UH_MAP_VECTORS) {
         go_on(q, i, uh_least(UH_MAP_VECTORS, q->runs - i), longer_goal * one);
     }
-    return !q->longer++;
+    return 1;
 }
 
 /* Whether more values are above tau than can be dealt with; the start's value
